@@ -1,0 +1,1 @@
+"""The `lethe` command: thin, and fast to start."""

@@ -1,0 +1,1 @@
+"""Data sets as Parquet under DVC, and forget sets as references into them."""

@@ -1,0 +1,1 @@
+"""Deletion requests: what a ticket asks to be forgotten."""

@@ -1,0 +1,1 @@
+"""Did the model forget, what did it cost, and may the successor be registered."""

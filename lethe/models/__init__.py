@@ -1,0 +1,1 @@
+"""Networks, how they are named and rebuilt, how they are trained, and their weights' digest."""

@@ -1,0 +1,1 @@
+"""Unlearning methods: `probe` finds what to change, `edit` changes it. PyTorch only."""

@@ -1,0 +1,1 @@
+"""MLflow: pull a version, register its successor, move aliases, keep the lineage readable."""

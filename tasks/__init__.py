@@ -1,0 +1,1 @@
+"""One step each; the only place where Prefect meets the work."""
