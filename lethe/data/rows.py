@@ -18,7 +18,7 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Some rows: their positions in the set, inputs and labels.
 
-    `positions` is (B,) int64, `x` is (B, *shape) float32, `y` is (B,) int64 with -1 for a label that
+    `positions` is (B,) int64, `x` is (B, *shape) float32, `y` is (B,) int64, -1 for a label that
     the model does not know.
     """
 
