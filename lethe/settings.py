@@ -64,6 +64,9 @@ class ModelSettings(_Section):
     """How model versions are pulled and promoted."""
 
     alias: str = Field(default="champion", description="alias that promotion moves")
+    promote: bool = Field(
+        default=True, description="move the alias to a successor that passed its gates"
+    )
     allow_pickle: bool = Field(
         default=False, description="load pickled models; runs the code inside them"
     )
@@ -106,6 +109,9 @@ class Settings(BaseSettings):
         default="auto", description="where to compute; auto takes the best there is"
     )
     seed: int = Field(default=0, ge=0, description="seed of everything random")
+    worker: str | None = Field(
+        default=None, description="name of this worker's accelerator slot; default: the host name"
+    )
     mlflow: MlflowSettings = MlflowSettings()
     data: DataSettings = DataSettings()
     models: ModelSettings = ModelSettings()

@@ -1,0 +1,50 @@
+# Two commands for a new user: `make demo` and `make test`. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+# Tools find each other without an activated environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install demo test lint format unit integration ui clean
+.DEFAULT_GOAL := help
+
+help: ## Show this text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## Create the environment from constraints.txt
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "Lethe needs Python 3.11: install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages (about two minutes the first time)"
+	@PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## Train, register, forget class 3 of digits, and show what it cost
+	@$(BIN)/lethe demo
+
+test: lint unit integration ## Lint, types, import contracts and all tests
+
+lint: $(STAMP) ## Lint, formatting, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+unit: $(STAMP) ## Unit tests, in seconds
+	$(BIN)/pytest tests/unit
+
+integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
+	$(BIN)/pytest tests/integration tests/end_to_end
+
+format: $(STAMP) ## Mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: $(STAMP) ## Open the MLflow UI
+	@$(BIN)/lethe ui
+
+clean: ## Remove local state: registry, DVC cache and remote, prepared data
+	rm -rf .lethe .dvc/cache .dvc/tmp data/digits data/watch data/cwru

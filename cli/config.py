@@ -1,0 +1,26 @@
+"""`lethe config`: every setting, its value and where it came from."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Show the settings.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print every setting with its value and its source.
+
+    Example: LETHE_SEED=3 lethe config show
+    """
+    from cli.output import print_json, print_table
+    from lethe.settings import load_settings, origins
+
+    found = list(origins(load_settings()))
+    if as_json:
+        print_json({name: {"value": value, "source": source} for name, value, source in found})
+        return
+    rows = [[name, str(value), source] for name, value, source in found]
+    print_table("Settings", ["name", "value", "source"], rows)

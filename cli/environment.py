@@ -1,0 +1,28 @@
+"""What must be set before MLflow, Prefect or DVC are imported."""
+
+import os
+import warnings
+
+from lethe.settings import Settings
+
+
+def prepare_environment(settings: Settings, *, verbose: bool = False) -> None:
+    """Keep Prefect's state beside ours, switch telemetry off and its routine log lines down.
+
+    What the user has set already stays as it is.
+    """
+    defaults = {
+        "PREFECT_HOME": str(settings.state / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if verbose else "CRITICAL",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PREFECT_CLI_PROMPT": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if not verbose:
+        # Deprecations inside other people's packages are for us to read, not for users.
+        warnings.simplefilter("ignore")

@@ -1,0 +1,37 @@
+"""`lethe ui`: the MLflow UI over the store the settings name."""
+
+from typing import Annotated
+
+import typer
+
+
+def ui(
+    port: Annotated[int | None, typer.Option(help="Port; default: mlflow.ui_port.")] = None,
+) -> None:
+    """Open the MLflow UI on this machine; stop it with Ctrl-C.
+
+    Example: lethe ui --port 5001
+    """
+    import os
+    import subprocess
+    import sys
+
+    from cli.environment import prepare_environment
+    from cli.output import note
+    from lethe.settings import load_settings
+    from model_registry.connection import connect, experiment_id
+
+    settings = load_settings()
+    prepare_environment(settings)
+    if settings.mlflow.tracking_uri is not None:
+        note(f"The registry is a server of its own: open {settings.tracking_uri} in a browser.")
+        return
+    experiment_id(connect(settings), settings)
+    number = port or settings.mlflow.ui_port
+    note(f"MLflow UI: http://127.0.0.1:{number}/#/models (Ctrl-C stops it)")
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(number)]
+    command += ["--backend-store-uri", settings.tracking_uri]
+    try:
+        subprocess.run(command, check=False, env=os.environ)  # noqa: S603 (fixed command)
+    except KeyboardInterrupt:
+        note("Stopped.")

@@ -1,0 +1,132 @@
+"""`lethe unlearn`: file a deletion request and carry it out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lethe.data.selection import Selection
+    from tasks.results import UnlearnResult
+
+
+def unlearn(
+    model: Annotated[
+        str | None, typer.Argument(help="NAME@ALIAS or NAME/NUMBER, for example digits@champion.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Path that DVC tracks, for example data/digits.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Classes to forget: A,B,…")] = None,
+    subjects_file: Annotated[
+        Path | None, typer.Option(help="File with ids of people to forget, one per line.")
+    ] = None,
+    samples_file: Annotated[
+        Path | None, typer.Option(help="File with ids of rows to forget, one per line.")
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option(help="Git repository of the data; default: data.repository.")
+    ] = None,
+    rev: Annotated[str, typer.Option(help="Git revision of the data.")] = "HEAD",
+    request: Annotated[
+        str | None, typer.Option(help="Carry out this filed request instead of a new one.")
+    ] = None,
+    ground: Annotated[str, typer.Option(help="Ground of the request.")] = "unspecified",
+    ticket: Annotated[str | None, typer.Option(help="Key of the ticket.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Unlearning method; default: unlearning.method.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Setting of the method, NAME=VALUE; repeatable.")
+    ] = None,
+    promote: Annotated[
+        bool | None, typer.Option(help="Move the alias to the successor; default: models.promote.")
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Also retrain without the rows, to compare.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+) -> None:
+    """Make a registered model forget, and register the successor.
+
+    Exits with 3 when a gate refused the successor; the parent and its aliases stay as they are.
+
+    Example: lethe unlearn digits@champion --dataset data/digits --classes 3
+    """
+    from cli.environment import prepare_environment
+    from lethe.settings import load_settings
+
+    settings = load_settings()
+    prepare_environment(settings, verbose=verbose)
+
+    from lethe.data.forget_set import ForgetSpec
+    from lethe.deletion.request import DeletionRequest, file_request
+
+    if request is None:
+        if model is None or dataset is None:
+            raise typer.BadParameter(
+                "Name a MODEL and a --dataset, or a filed --request. Nothing was done."
+            )
+        spec = ForgetSpec(
+            repository=repository or settings.data.repository,
+            dataset=dataset,
+            rev=rev,
+            selection=_selection(classes, subjects_file, samples_file),
+        )
+        filed = DeletionRequest(model=model, forget=spec, ground=ground, ticket=ticket)
+        request = file_request(settings.state, filed).id
+    from flows.unlearn import unlearn as flow
+
+    result = flow(
+        request_id=request,
+        method=method,
+        options=_options(option),
+        promote=promote,
+        reference=reference,
+    )
+    show_result(result, as_json=as_json)
+
+
+def show_result(result: "UnlearnResult", *, as_json: bool = False) -> None:
+    """Print how a request ended: figures, verdict, report, next command."""
+    from cli.output import out, print_json
+    from cli.summary import print_summary, summary_of
+
+    summary = summary_of(result)
+    if as_json:
+        print_json({**result.model_dump(mode="json"), **summary.model_dump(mode="json")})
+        return
+    print_summary(result, summary)
+    out.print("Browse the lineage: [bold]lethe ui[/bold]")
+
+
+def _selection(
+    classes: str | None, subjects_file: Path | None, samples_file: Path | None
+) -> "Selection | None":
+    from lethe.data.selection import Selection, read_ids
+
+    if classes is None and subjects_file is None and samples_file is None:
+        return None
+    names = None if classes is None else tuple(n.strip() for n in classes.split(",") if n.strip())
+    return Selection(
+        classes=names,
+        subjects=None if subjects_file is None else read_ids(subjects_file),
+        samples=None if samples_file is None else read_ids(samples_file),
+    )
+
+
+def _options(pairs: list[str] | None) -> dict[str, Any] | None:
+    if not pairs:
+        return None
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--option {pair!r} is not NAME=VALUE. Nothing was done.")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options

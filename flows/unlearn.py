@@ -1,0 +1,76 @@
+# # Make a registered model forget
+#
+# One deletion request in, one registered successor out, or a recorded refusal. What a person, a
+# ticket or a schedule starts:
+#
+#     lethe unlearn digits@champion --dataset data/digits --classes 3
+#
+# The request was filed before and is named here by its id alone, so that no id of a person reaches
+# Prefect. Bad input is refused before the first gradient; a failed gate registers nothing.
+"""The flow `unlearn`: pull, resolve, probe, push and pull, evaluate, register."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.results import UnlearnResult
+from lethe.settings import load_settings
+from tasks.decide import decide_verdict, measure
+from tasks.device import device_slot
+from tasks.edit import probe, push_pull
+from tasks.finish import record_refusal, register_successor
+from tasks.prepare import check_method, find_done, pull_parent, resolve_forget_set, take_request
+from tasks.record import open_record
+from tasks.reference import retrain_reference
+
+
+@flow(name="unlearn", flow_run_name="unlearn-{request_id}", persist_result=False)
+def unlearn(
+    request_id: str,
+    method: str | None = None,
+    options: dict[str, Any] | None = None,
+    promote: bool | None = None,
+    reference: bool = False,
+) -> UnlearnResult:
+    """Carry out a filed deletion request.
+
+    Args:
+        request_id: id of a request filed with `lethe.deletion.request.file_request`.
+        method: name of an unlearning method; default: the setting `unlearning.method`.
+        options: settings of the method; default: the setting `unlearning.options`.
+        promote: move the alias to the successor; default: the setting `models.promote`.
+        reference: also retrain without the forget set, to compare accuracy and time; needs the
+            training rows and a parent that Lethe trained.
+
+    Raises:
+        RefusedError: if a gate failed. The refusal is recorded; the parent's aliases stay.
+        LetheError: if the input cannot be worked with; nothing was computed.
+    """
+    settings = load_settings()
+
+    # ## Everything that can be wrong is found before any work
+    request = take_request(settings, request_id)
+    way = check_method(settings, method, options)
+    parent = pull_parent(settings, request)
+    forget = resolve_forget_set(settings, request, parent, way)
+
+    # ## Already forgotten is success
+    done = find_done(settings, parent, forget, way)
+    if done is not None:
+        return done
+
+    # ## Forget, then measure
+    with open_record(settings, request, parent, forget, way) as record:
+        with device_slot(record.device, settings.worker):
+            instructions = probe(record)
+            edit = push_pull(record, instructions)
+            retrained = retrain_reference(record) if reference else None
+            evaluation = measure(record, edit, retrained)
+        decision = decide_verdict(record, evaluation)
+
+        # ## Register, or say why not
+        if decision.refused:
+            raise record_refusal(record, instructions, edit, evaluation, decision, retrained)
+        return register_successor(
+            record, instructions, edit, evaluation, decision, retrained, promote=promote
+        )

@@ -1,0 +1,1 @@
+"""Importers: what turns original data into the form of `lethe.data.parquet`, one file each."""

@@ -1,0 +1,81 @@
+"""A deletion request, and the folder that keeps requests until they are done.
+
+Requests lie in files that only their owner can read: a selection may hold ids of people, which must
+not travel through flow parameters, tags or logs. Those carry the request's own id alone.
+"""
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from lethe.data.forget_set import ForgetSpec
+from lethe.errors import DataError
+
+FOLDER = "requests"
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+def new_request_id() -> str:
+    """A fresh, opaque id."""
+    return f"req-{secrets.token_hex(6)}"
+
+
+class DeletionRequest(BaseModel):
+    """Which model is to forget which rows, on what ground."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str = Field(default_factory=new_request_id, pattern=ID_PATTERN)
+    model: str = Field(description="NAME@ALIAS or NAME/NUMBER", min_length=3)
+    forget: ForgetSpec
+    ground: str = Field(default="unspecified", max_length=200, description="legal or other ground")
+    ticket: str | None = Field(default=None, max_length=200, description="key of the ticket")
+    received_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def file_request(state: Path, request: DeletionRequest) -> DeletionRequest:
+    """Keep a request; filing the same one again returns the one that is there.
+
+    Raises:
+        DataError: if another request is kept under this id.
+    """
+    folder = state / FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{request.id}.json"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        kept = read_request(state, request.id)
+        if kept.model_copy(update={"received_at": request.received_at}) == request:
+            return kept
+        raise DataError(
+            f"Another request is kept under the id {request.id!r}. It was left unchanged and "
+            f"nothing was filed. Leave the id out to get a fresh one."
+        ) from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(request.model_dump_json(indent=2))
+    return request
+
+
+def read_request(state: Path, request_id: str) -> DeletionRequest:
+    """The request kept under an id.
+
+    Raises:
+        DataError: if there is none, or its file is damaged.
+    """
+    path = state / FOLDER / f"{request_id}.json"
+    try:
+        return DeletionRequest.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(
+            f"There is no deletion request {request_id!r}. Nothing was done. "
+            f"File one with `lethe unlearn MODEL --dataset PATH --classes NAME`."
+        ) from None
+    except ValidationError as error:
+        raise DataError(
+            f"The file of deletion request {request_id!r} is damaged ({error.error_count()} "
+            f"errors). Nothing was done and the file was left as it is. File the request again."
+        ) from error

@@ -1,0 +1,87 @@
+"""Boundary probes: gradient ascent on inputs, against the frozen original model.
+
+The published update is x_{t+1} = Project(x_t + eta * grad CE(f(x_t), y)). A well-trained model has
+p_y = 1 to float precision on its own rows, where that gradient underflows to nothing. Its direction
+is that of the log-odds, grad CE = (1 - p_F) * grad log((1 - p_F) / p_F), so the log-odds are climbed
+instead and every step is normalised: to its sign for the L-infinity ball, to length one for L2.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lethe.data.rows import Rows
+
+Norm = Literal["linf", "l2"]
+
+
+def data_scale(rows: Rows, batch_size: int) -> float:
+    """Standard deviation of all input values, in their own unit, from one streaming pass."""
+    count, total, squares = 0, 0.0, 0.0
+    shift: float | None = None  # keeps the squares small when the mean is large
+    for batch in rows.batches(batch_size):
+        x = batch.x.double()
+        shift = x.mean().item() if shift is None else shift
+        count += x.numel()
+        total += (x - shift).sum().item()
+        squares += (x - shift).square().sum().item()
+    return max(0.0, squares / count - (total / count) ** 2) ** 0.5
+
+
+def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """log(p / (1 - p)), (B,), of the probability p of each row's classes, a boolean mask (B, K)."""
+    inside = logits.masked_fill(~classes, -torch.inf).logsumexp(1)
+    return inside - logits.masked_fill(classes, -torch.inf).logsumexp(1)
+
+
+def leave(model: nn.Module, x: Tensor, forgotten: Tensor, *, radius: float, norm: Norm,
+          steps: int) -> Tensor:
+    """Inputs within `radius` of x (B, ...) at which the forget classes are least likely.
+
+    Args:
+        model: frozen, in eval mode.
+        x: inputs, on the model's device.
+        forgotten: mask (K,) of the forget classes.
+        radius: of the ball, in the unit of x; for L2 per square root of the number of values, so
+            that the same figure means the same root-mean-square change in both norms.
+        norm: shape of the ball.
+        steps: number of ascent steps; together they can reach any point of the ball.
+    """
+    target = (~forgotten).expand(len(x), -1)
+    return _climb(model, x, target, radius=radius, norm=norm, steps=steps)
+
+
+def reach(model: nn.Module, x: Tensor, targets: Tensor, classes: int, *, radius: float, norm: Norm,
+          steps: int) -> Tensor:
+    """Inputs within `radius` of x (B, ...) that look most like each row's target class (B,)."""
+    target = torch.nn.functional.one_hot(targets, classes).bool()
+    return _climb(model, x, target, radius=radius, norm=norm, steps=steps)
+
+
+def _climb(model: nn.Module, x: Tensor, target: Tensor, *, radius: float, norm: Norm,
+           steps: int) -> Tensor:
+    delta = torch.zeros_like(x)
+    step = radius * (1.0 if steps == 1 else 1.5 / steps)
+    for _ in range(steps):
+        moved = (x + delta).requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(log_odds(model(moved), target).sum(), moved)
+        delta = _project(delta + step * _normalise(gradient, norm), radius, norm)
+    return x + delta
+
+
+def _normalise(gradient: Tensor, norm: Norm) -> Tensor:
+    if norm == "linf":
+        return gradient.sign()
+    return gradient / _rms(gradient).clamp_min(torch.finfo(gradient.dtype).tiny)
+
+
+def _project(delta: Tensor, radius: float, norm: Norm) -> Tensor:
+    if norm == "linf":
+        return delta.clamp(-radius, radius)
+    return delta * (radius / _rms(delta).clamp_min(radius))
+
+
+def _rms(x: Tensor) -> Tensor:
+    return x.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (x.dim() - 1))

@@ -1,0 +1,76 @@
+"""Which version serves: promotion moves an alias to a successor, rollback moves it back."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lethe.errors import ModelError
+from model_registry import tags
+from model_registry.version import VersionRef, find_version, parse_number
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CANDIDATE = "candidate"
+REFUSED = "refused"
+
+
+def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
+    """Move the alias from the successor's parent to the successor.
+
+    Only from its parent: if somebody moved the alias in the meantime, it stays where it is.
+
+    Returns:
+        Whether the alias moved, or was there already.
+
+    Raises:
+        ModelError: if the version's verdict does not allow it.
+    """
+    record = client.get_model_version(successor.name, str(successor.number))
+    if record.tags.get(tags.VERDICT) == REFUSED:
+        raise ModelError(
+            f"{successor} was refused by its gates, so the alias {alias!r} stays where it is. "
+            f"Read why: `lethe model show {successor}`."
+        )
+    now = _alias_target(client, successor.name, alias)
+    if now == successor.number:
+        return True
+    parent = record.tags.get(tags.PARENT)
+    if parent is None or now != parse_number(parent).number:
+        return False
+    client.set_registered_model_alias(successor.name, alias, str(successor.number))
+    _stamp(client, successor, tags.PROMOTED_AT)
+    if _alias_target(client, successor.name, CANDIDATE) == successor.number:
+        client.delete_registered_model_alias(successor.name, CANDIDATE)
+    return True
+
+
+def rollback(client: "MlflowClient", name: str, alias: str) -> tuple[VersionRef, VersionRef]:
+    """Move the alias from an unlearned version back to its parent.
+
+    Returns:
+        The version the alias left and the one it is on now.
+
+    Raises:
+        ModelError: if there is no such alias, or the version it is on has no parent.
+    """
+    ref, record = find_version(client, f"{name}@{alias}")
+    parent = record.tags.get(tags.PARENT)
+    if parent is None:
+        raise ModelError(
+            f"{name}@{alias} is version {ref.number}, which came from no other version, so there "
+            f"is nothing to roll back to. Nothing was changed. `lethe model list` shows versions."
+        )
+    back, _ = find_version(client, parent)
+    client.set_registered_model_alias(name, alias, str(back.number))
+    _stamp(client, ref, tags.ROLLED_BACK_AT)
+    return ref, back
+
+
+def _alias_target(client: "MlflowClient", name: str, alias: str) -> int | None:
+    found = client.get_registered_model(name).aliases.get(alias)
+    return None if found is None else int(found)
+
+
+def _stamp(client: "MlflowClient", ref: VersionRef, tag: str) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(ref.name, str(ref.number), tag, now)

@@ -1,0 +1,101 @@
+"""Where a version came from and what it forgot, read from and written to MLflow.
+
+MLflow has no edge from a version to its parent, so the lineage is carried by the `lethe.parent`
+tag, by the parent as the run's model input, and by links in the descriptions.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_registry import tags
+from model_registry.dataset_source import SOURCE_TYPE, DVCDatasetSource
+from model_registry.version import VersionRef, parse_number
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """How a run used a data set: which part, in which role (MLflow's context), how many rows."""
+
+    name: str
+    context: str
+    repository: str
+    path: str
+    git_rev: str
+    dvc_md5: str
+    rows: int
+
+
+def log_dataset_uses(
+    client: "MlflowClient", run_id: str, uses: list[DatasetUse], parent_model_id: str | None
+) -> None:
+    """Record a run's data sets, digest = DVC md5, and the parent as its model input."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
+
+    datasets = [
+        DatasetInput(
+            Dataset(
+                name=use.name,
+                digest=use.dvc_md5,
+                source_type=SOURCE_TYPE,
+                source=json.dumps(
+                    DVCDatasetSource(use.repository, use.path, use.git_rev).to_dict()
+                ),
+                profile=json.dumps({"num_rows": use.rows}),
+            ),
+            [InputTag("mlflow.data.context", use.context)],
+        )
+        for use in uses
+    ]
+    models = [LoggedModelInput(parent_model_id)] if parent_model_id else None
+    client.log_inputs(run_id, datasets=datasets, models=models)
+
+
+def ancestry(client: "MlflowClient", ref: VersionRef) -> Iterator[Any]:
+    """The version's record, its parent's, and so on to the first; stops where a record is gone."""
+    from mlflow.exceptions import MlflowException
+
+    seen: set[str] = set()
+    step: str | None = str(ref)
+    while step is not None and step not in seen:
+        seen.add(step)
+        here = parse_number(step)
+        try:
+            record = client.get_model_version(here.name, str(here.number))
+        except MlflowException:
+            return
+        yield record
+        step = record.tags.get(tags.PARENT)
+
+
+def already_forgotten(
+    client: "MlflowClient", ref: VersionRef, forget_digest: str
+) -> VersionRef | None:
+    """The version, this one or an ancestor, whose edit forgot exactly this set."""
+    for record in ancestry(client, ref):
+        if record.tags.get(tags.FORGET_DIGEST) == forget_digest:
+            return VersionRef(record.name, int(record.version))
+    return None
+
+
+def successor_for(
+    client: "MlflowClient", parent: VersionRef, forget_digest: str, method_key: str
+) -> VersionRef | None:
+    """The newest registered successor that forgot this set in this way, if there is one."""
+    found = client.search_model_versions(
+        f"name = '{parent.name}' and tag.`{tags.FORGET_DIGEST}` = '{forget_digest}' "
+        f"and tag.`{tags.METHOD}` = '{method_key}' and tag.`{tags.PARENT}` = '{parent}'"
+    )
+    newest = max(found, key=lambda record: int(record.version), default=None)
+    return None if newest is None else VersionRef(newest.name, int(newest.version))
+
+
+def version_with_tag(client: "MlflowClient", name: str, tag: str, value: str) -> VersionRef | None:
+    """The newest version of a model that carries a tag with this value."""
+    found = client.search_model_versions(f"name = '{name}' and tag.`{tag}` = '{value}'")
+    newest = max(found, key=lambda record: int(record.version), default=None)
+    return None if newest is None else VersionRef(newest.name, int(newest.version))

@@ -1,0 +1,71 @@
+"""What a person reads on a version's page in the MLflow UI: a short description with links."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from model_registry import tags
+from model_registry.version import VersionRef
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class SuccessorPage:
+    """What the page of an unlearned version says."""
+
+    successor: VersionRef
+    parent: VersionRef
+    experiment_id: str
+    run_id: str
+    forgot: str
+    verdict: str
+    reason: str
+    figures: list[tuple[str, str, str]]
+    data: str
+
+    @property
+    def run_link(self) -> str:
+        """Address of the run's page."""
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
+
+    def artifact_link(self, path: str) -> str:
+        """Address of one of the run's artifacts."""
+        return f"{self.run_link}/artifacts/{path}"
+
+    def markdown(self) -> str:
+        """The description."""
+        rows = "\n".join(f"| {name} | {before} | {after} |" for name, before, after in self.figures)
+        return (
+            f"**Forgot {self.forgot}** of [version {self.parent.number}]({self.parent.link}). "
+            f"Verdict: **{self.verdict}**.\n\n{self.reason}\n\n"
+            f"| | version {self.parent.number} | version {self.successor.number} |\n"
+            f"|---|---|---|\n{rows}\n\n"
+            f"[Report]({self.artifact_link(tags.REPORT_FILE)}) · "
+            f"[Statement]({self.artifact_link(tags.STATEMENT_FILE)}) · "
+            f"[Run]({self.run_link}) · {self.data}"
+        )
+
+
+def write_pages(client: "MlflowClient", page: SuccessorPage) -> None:
+    """Describe the successor, and note on its parent that it was superseded.
+
+    What people wrote on the parent's page stays; writing twice changes nothing.
+    """
+    client.update_model_version(page.successor.name, str(page.successor.number), page.markdown())
+    note = (
+        f"[Version {page.successor.number}]({page.successor.link}) forgot {page.forgot} of this "
+        f"version; this one still remembers it. [Run]({page.run_link}) · "
+        f"[Report]({page.artifact_link(tags.REPORT_FILE)})"
+    )
+    append_note(client, page.parent, note)
+    client.set_model_version_tag(
+        page.parent.name, str(page.parent.number), tags.SUPERSEDED_BY, str(page.successor)
+    )
+
+
+def append_note(client: "MlflowClient", ref: VersionRef, note: str) -> None:
+    """Add a paragraph to a version's description unless it is there already."""
+    text = client.get_model_version(ref.name, str(ref.number)).description or ""
+    if note not in text:
+        client.update_model_version(ref.name, str(ref.number), f"{text}\n\n{note}".strip())

@@ -1,0 +1,120 @@
+"""Register a network as a new version, logged the way its parent was."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from lethe.models.weights import FILE_NAME, save_weights
+from model_registry import tags
+from model_registry.pull import LetheMetadata, Packaging
+from model_registry.version import VersionRef
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL_NAME = "model"
+
+
+def register_version(
+    client: "MlflowClient",
+    *,
+    name: str,
+    run_id: str,
+    network: nn.Module,
+    facts: LetheMetadata,
+    packaging: Packaging,
+    version_tags: Mapping[str, str],
+) -> VersionRef:
+    """Log the network to a run and register it as the next version of the named model.
+
+    A run registers at most one version: asked again, it returns the one it has, so a retry after a
+    lost answer does nothing twice.
+
+    Args:
+        client: the registry.
+        name: the registered model.
+        run_id: the run that made the network.
+        network: on the CPU and in eval mode.
+        facts: how to rebuild it, with the SHA-256 of its weights (`weights_digest`).
+        packaging: signature, input example, format and requirements to log it with.
+        version_tags: tags of the new version, beside the digest of its weights.
+    """
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    if found:
+        return VersionRef(name, int(found[0].version))
+    import mlflow
+    import mlflow.pytorch
+
+    with TemporaryDirectory(prefix="lethe-register-") as folder:
+        weights = Path(folder) / FILE_NAME
+        save_weights(network, weights)
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.pytorch.log_model(
+                network,
+                name=MODEL_NAME,
+                signature=packaging.signature,
+                input_example=packaging.input_example,
+                serialization_format=packaging.serialization_format,
+                pip_requirements=packaging.requirements,
+                code_paths=packaging.code_paths or None,
+                extra_files=[str(weights)],
+                metadata={
+                    **packaging.metadata,
+                    tags.METADATA: facts.model_dump(mode="json", exclude_none=True),
+                },
+            )
+    if not _exists(client, name):
+        client.create_registered_model(name)
+    record = client.create_model_version(
+        name,
+        source=logged.model_uri,
+        run_id=run_id,
+        tags={**version_tags, tags.WEIGHTS: facts.weights_sha256},
+        model_id=logged.model_id,
+    )
+    return VersionRef(name, int(record.version))
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 of the network's weights as the safetensors file that registration writes."""
+    with TemporaryDirectory(prefix="lethe-digest-") as folder:
+        return save_weights(network, Path(folder) / FILE_NAME)
+
+
+def default_packaging(network: nn.Module, example: torch.Tensor) -> Packaging:
+    """How Lethe logs a network of its own: pt2, tensors in and out, the batch size left open.
+
+    Args:
+        network: in eval mode.
+        example: two or more inputs, (B, *shape) float32; one alone would fix the batch size.
+    """
+    from mlflow.models import infer_signature
+
+    with torch.no_grad():
+        outputs = network(example)
+    return Packaging(
+        signature=infer_signature(example.numpy(), outputs.numpy()),
+        input_example=example.numpy(),
+        serialization_format="pt2",
+        requirements=[f"torch=={torch.__version__.partition('+')[0]}", _numpy_requirement()],
+    )
+
+
+def _numpy_requirement() -> str:
+    import numpy as np
+
+    return f"numpy=={np.__version__}"
+
+
+def _exists(client: "MlflowClient", name: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""The MLflow run of one unlearning: opened, resumed after a kill, filled, closed."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lethe.settings import Settings
+from model_registry import tags
+from model_registry.connection import experiment_id
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+UNFINISHED = ("RUNNING", "FAILED", "KILLED", "SCHEDULED")
+
+
+@contextmanager
+def unlearning_run(
+    client: "MlflowClient", settings: Settings, *, name: str, run_tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Give the id of the run that records a request, and close it when the block ends.
+
+    A run of the same request that was killed or failed before its verdict is taken up again, so
+    what it registered is found instead of being registered twice. An exception marks it failed.
+    """
+    experiment = experiment_id(client, settings)
+    request = run_tags[tags.REQUEST]
+    unfinished = [
+        run
+        for run in client.search_runs([experiment], f"tags.`{tags.REQUEST}` = '{request}'")
+        if run.info.status in UNFINISHED and tags.VERDICT not in run.data.tags
+    ]
+    if unfinished:
+        run_id = str(unfinished[0].info.run_id)
+        client.update_run(run_id, status="RUNNING")
+        for key, value in run_tags.items():
+            client.set_tag(run_id, key, value)
+    else:
+        run = client.create_run(experiment, run_name=name, tags=dict(run_tags))
+        run_id = str(run.info.run_id)
+    try:
+        yield run_id
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+
+
+def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
+    """Log settings; those already logged by an earlier attempt stay."""
+    from mlflow.entities import Param
+
+    known = client.get_run(run_id).data.params
+    fresh = [Param(key, str(value)) for key, value in params.items() if key not in known]
+    client.log_batch(run_id, params=fresh)
+
+
+def log_metrics(client: "MlflowClient", run_id: str, values: Mapping[str, float]) -> None:
+    """Log single figures."""
+    _log(client, run_id, {key: [value] for key, value in values.items()}, first_step=0)
+
+
+def log_curves(client: "MlflowClient", run_id: str, curves: Mapping[str, list[float]]) -> None:
+    """Log curves, one value per epoch, counted from 1."""
+    _log(client, run_id, curves, first_step=1)
+
+
+def log_folder(client: "MlflowClient", run_id: str, folder: Path) -> None:
+    """Log everything in a folder as the run's artifacts."""
+    client.log_artifacts(run_id, str(folder))
+
+
+def artifact_path(run_id: str, path: str) -> Path:
+    """A local copy of one of a run's artifacts; the file itself where the store is local."""
+    import mlflow
+
+    return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
+
+
+def _log(
+    client: "MlflowClient", run_id: str, curves: Mapping[str, list[float]], *, first_step: int
+) -> None:
+
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[
+            Metric(key, float(value), now, step)
+            for key, values in curves.items()
+            for step, value in enumerate(values, start=first_step)
+        ],
+    )

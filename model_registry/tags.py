@@ -1,0 +1,39 @@
+"""Names of the tags that Lethe sets, and of the artifacts it logs. docs/lineage.md lists them."""
+
+PREFIX = "lethe."
+
+# On every version that Lethe registers.
+ORIGIN = "lethe.origin"  # trained, adopted or unlearned
+WEIGHTS = "lethe.weights_sha256"
+
+# On a trained version.
+TRAINING_KEY = "lethe.training_key"
+
+# On an unlearned version and its run; a refused run carries them too.
+REQUEST = "lethe.request_id"
+PARENT = "lethe.parent"
+VERDICT = "lethe.verdict"
+REASON = "lethe.reason"
+METHOD = "lethe.method"
+FORGET_KIND = "lethe.forget_kind"
+FORGOTTEN = "lethe.forgotten_classes"
+FORGET_DIGEST = "lethe.forget_set_digest"
+FORGET_ROWS = "lethe.forget_rows"
+DVC_MD5 = "lethe.dvc_md5"
+GIT_REV = "lethe.git_rev"
+DATASET = "lethe.dataset"
+STATEMENT = "lethe.statement_sha256"
+
+# On a version that was superseded, promoted or rolled back.
+SUPERSEDED_BY = "lethe.superseded_by"
+PROMOTED_AT = "lethe.promoted_at"
+ROLLED_BACK_AT = "lethe.rolled_back_at"
+
+# Artifacts of an unlearning run.
+REPORT_FILE = "report.html"
+STATEMENT_FILE = "statement.json"
+EVALUATION_FILE = "evaluation.json"
+PLOTS_FOLDER = "plots"
+
+# Key under a logged model's metadata that holds what Lethe needs to rebuild it.
+METADATA = "lethe"

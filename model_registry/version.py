@@ -1,0 +1,70 @@
+"""Which version is meant: `name@alias`, `name/3`, or the same behind `models:/`."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lethe.errors import ModelError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@']+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))$")
+
+
+@dataclass(frozen=True)
+class VersionRef:
+    """A registered version by name and number, and the alias it was asked for by, if any."""
+
+    name: str
+    number: int
+    alias: str | None = None
+
+    def __str__(self) -> str:
+        """As `name/number`."""
+        return f"{self.name}/{self.number}"
+
+    @property
+    def uri(self) -> str:
+        """As MLflow writes it."""
+        return f"models:/{self.name}/{self.number}"
+
+    @property
+    def link(self) -> str:
+        """Address of its page within the MLflow UI."""
+        return f"#/models/{self.name}/versions/{self.number}"
+
+
+def find_version(client: "MlflowClient", reference: str) -> tuple[VersionRef, Any]:
+    """The version meant and MLflow's own record of it.
+
+    Raises:
+        ModelError: if the reference is not well formed or names nothing.
+    """
+    from mlflow.exceptions import MlflowException
+
+    match = _REFERENCE.match(reference)
+    if match is None:
+        raise ModelError(
+            f"{reference!r} names no model version. Nothing was changed. "
+            f"Write NAME@ALIAS or NAME/NUMBER, for example digits@champion or digits/1."
+        )
+    name, alias, number = match["name"], match["alias"], match["number"]
+    try:
+        record = (
+            client.get_model_version_by_alias(name, alias)
+            if alias
+            else client.get_model_version(name, number)
+        )
+    except MlflowException as error:
+        raise ModelError(
+            f"There is no model version {reference!r} in the registry. Nothing was changed. "
+            f"`lethe model list` shows what there is."
+        ) from error
+    return VersionRef(name, int(record.version), alias), record
+
+
+def parse_number(text: str) -> VersionRef:
+    """A reference as `str(VersionRef)` writes it, such as a `lethe.parent` tag holds."""
+    name, _, number = text.rpartition("/")
+    return VersionRef(name, int(number))

@@ -1,0 +1,43 @@
+"""The two phases of a method, as two tasks."""
+
+from prefect import task
+
+from lethe.data.rows import Rows
+from lethe.errors import ForgetSetError
+from lethe.unlearning.method import Edit, ForgetTarget, Instructions
+from tasks.policy import IN_MEMORY
+from tasks.progress import progress
+from tasks.record import Record
+
+
+@task(**IN_MEMORY)
+def probe(record: Record) -> Instructions:
+    """Find out what to change: probe the boundary around the forget set."""
+    with progress("Probing the boundary") as report:
+        return record.method.probe(
+            record.parent.network, _target(record), record.context(report)
+        )
+
+
+@task(**IN_MEMORY)
+def push_pull(record: Record, instructions: Instructions) -> Edit:
+    """Change a copy of the parent: push the forget set out, pull the rest back."""
+    with progress("Pushing and pulling") as report:
+        return record.method.edit(
+            record.parent.network, _target(record), instructions, record.context(report)
+        )
+
+
+def _target(record: Record) -> ForgetTarget:
+    rows: Rows | None = record.forget.rows(
+        split="train",
+        part="forget",
+        classes=record.classes,
+        memory_budget=record.memory_budget,
+    )
+    if rows is None:
+        raise ForgetSetError(
+            "The forget set has no training rows. Nothing was changed. "
+            "Select rows that the model was trained on."
+        )
+    return ForgetTarget(rows, record.forget.kind, record.forgotten)

@@ -1,0 +1,140 @@
+"""Everything a request's steps share, and the MLflow run that records them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from lethe.data.forget_set import ForgetSet
+from lethe.deletion.request import DeletionRequest
+from lethe.models.device import pick_device
+from lethe.settings import Settings
+from lethe.unlearning.method import Context, Method, Progress
+from model_registry import tags
+from model_registry.connection import connect, experiment_id
+from model_registry.lineage import DatasetUse, log_dataset_uses
+from model_registry.pull import PulledVersion
+from model_registry.run import log_params, unlearning_run
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request on its way: who asked, what is edited, what is forgotten, where it is noted.
+
+    `classes` names the model's logits in order; `folder` holds the artifacts until they are logged
+    and is removed afterwards.
+    """
+
+    settings: Settings
+    request: DeletionRequest
+    method: Method
+    parent: PulledVersion
+    forget: ForgetSet
+    classes: tuple[str, ...]
+    device: torch.device
+    run_id: str
+    experiment_id: str
+    folder: Path
+    started: datetime
+
+    @property
+    def forgotten(self) -> tuple[int, ...]:
+        """Label indices of the classes to forget; empty for subject and sample requests."""
+        if self.forget.kind != "class":
+            return ()
+        return tuple(self.classes.index(name) for name in self.forget.class_names)
+
+    @property
+    def memory_budget(self) -> int:
+        """Bytes that one set of rows may take in memory."""
+        return self.settings.data.memory_budget_mib * MIB
+
+    @property
+    def forgot(self) -> str:
+        """What is forgotten in words, without ids: `class 3` or `412 rows of 1 subject`."""
+        return describe(self.forget)
+
+    def context(self, progress: Progress) -> Context:
+        """Where and how a method runs."""
+        return Context(device=self.device, seed=self.settings.seed, progress=progress)
+
+
+@contextmanager
+def open_record(
+    settings: Settings,
+    request: DeletionRequest,
+    parent: PulledVersion,
+    forget: ForgetSet,
+    method: Method,
+) -> Iterator[Record]:
+    """Open the run that records a request, and close it when the block ends."""
+    client = connect(settings)
+    run_tags = {
+        tags.REQUEST: request.id,
+        tags.PARENT: str(parent.ref),
+        tags.ORIGIN: "unlearned",
+        tags.METHOD: method.name,
+        tags.FORGET_KIND: forget.kind,
+        tags.FORGET_DIGEST: forget.set_digest,
+        tags.FORGET_ROWS: str(forget.count),
+        tags.DATASET: forget.spec.dataset,
+        tags.DVC_MD5: forget.dvc_md5,
+        tags.GIT_REV: forget.git_rev,
+    }
+    if forget.kind == "class":
+        run_tags[tags.FORGOTTEN] = ", ".join(forget.class_names)
+    name = f"{parent.ref.name} forgets {describe(forget)}"
+    with (
+        unlearning_run(client, settings, name=name, run_tags=run_tags) as run_id,
+        TemporaryDirectory(prefix="lethe-run-") as folder,
+    ):
+        params = {"seed": settings.seed, "method": method.name, **method.model_dump(mode="json")}
+        log_params(client, run_id, params)
+        log_dataset_uses(client, run_id, _uses(forget), parent.model_id)
+        yield Record(
+            settings=settings,
+            request=request,
+            method=method,
+            parent=parent,
+            forget=forget,
+            classes=parent.facts.classes or forget.info.classes,
+            device=pick_device(settings.device),
+            run_id=run_id,
+            experiment_id=experiment_id(client, settings),
+            folder=Path(folder),
+            started=datetime.now(UTC),
+        )
+
+
+def describe(forget: ForgetSet) -> str:
+    """A forget set in words, without ids."""
+    if forget.kind != "class":
+        noun = "the rows of some people" if forget.kind == "subject" else "single rows"
+        return f"{forget.count} training rows ({noun})"
+    names = ", ".join(forget.class_names)
+    return f"class {names}" if len(forget.class_names) == 1 else f"classes {names}"
+
+
+def _uses(forget: ForgetSet) -> list[DatasetUse]:
+    """The forget set and the held-out rows it is measured on, as MLflow data set inputs."""
+    name = forget.info.name
+    counts = {"forget": forget.count, "evaluation": forget.held_out_total}
+    return [
+        DatasetUse(
+            name=f"{name} ({context})",
+            context=context,
+            repository=forget.repository,
+            path=forget.spec.dataset,
+            git_rev=forget.git_rev,
+            dvc_md5=forget.dvc_md5,
+            rows=rows,
+        )
+        for context, rows in counts.items()
+        if rows
+    ]

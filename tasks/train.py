@@ -1,0 +1,234 @@
+"""Train a network on a data set's training rows and register it as a model's version."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+from prefect import task
+from pydantic import ValidationError
+
+from lethe.data.forget_set import DatasetRows, dataset_rows
+from lethe.errors import SettingsError
+from lethe.evaluation.predictions import predict
+from lethe.models.architecture import Architecture
+from lethe.models.device import pick_device
+from lethe.models.training import TrainedNetwork, TrainingSettings, new_network
+from lethe.models.training import train as train_network
+from lethe.settings import Settings
+from model_registry import tags
+from model_registry.connection import connect, experiment_id
+from model_registry.lineage import DatasetUse, log_dataset_uses, version_with_tag
+from model_registry.pull import LetheMetadata
+from model_registry.register import default_packaging, register_version, weights_digest
+from model_registry.run import log_curves, log_metrics, log_params
+from tasks.device import device_slot
+from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
+from tasks.progress import progress
+from tasks.record import MIB
+from tasks.results import TrainResult
+
+if TYPE_CHECKING:
+    from model_registry.version import VersionRef
+
+PARAMS_FILE = Path("params.yaml")
+ACCURACY = "held_out/accuracy"
+SECONDS = "seconds/training"
+# One example alone would fix the batch size of the logged graph.
+EXAMPLE_ROWS = 2
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The two splits of a data set at one commit."""
+
+    name: str
+    train: DatasetRows
+    held_out: DatasetRows | None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Labels in the order of the network's outputs."""
+        return self.train.info.classes
+
+
+@task(**IN_MEMORY)
+def read_recipe(dataset: str) -> TrainingSettings:
+    """The training settings of a data set in params.yaml.
+
+    Raises:
+        SettingsError: if there are none, or they are wrong.
+    """
+    try:
+        params = yaml.safe_load(PARAMS_FILE.read_text(encoding="utf-8"))["train"][dataset]
+        return TrainingSettings.model_validate_json(json.dumps(params))
+    except (FileNotFoundError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"params.yaml in this folder has no section train.{dataset}. Nothing was trained. "
+            f"Add one; docs/data.md shows it."
+        ) from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(
+            f"The section train.{dataset} of params.yaml is wrong: {'; '.join(lines)}. Nothing "
+            f"was trained. Correct it and try again."
+        ) from error
+
+
+@task(**SAFE_TO_RETRY)
+def open_training_data(settings: Settings, dataset: str) -> TrainingData:
+    """Both splits of data/<dataset> as committed in this repository."""
+    train, held_out = (
+        dataset_rows(
+            settings.data.repository,
+            f"data/{dataset}",
+            "HEAD",
+            split,
+            memory_budget=settings.data.memory_budget_mib * MIB,
+        )
+        for split in ("train", "test")
+    )
+    return TrainingData(dataset, train, held_out)
+
+
+@task(**SAFE_TO_RETRY)
+def find_trained(
+    settings: Settings, model: str, data: TrainingData, recipe: TrainingSettings
+) -> TrainResult | None:
+    """The version trained by the same recipe and seed on the same data, if there is one."""
+    client = connect(settings)
+    found = version_with_tag(client, model, tags.TRAINING_KEY, training_key(settings, data, recipe))
+    if found is None:
+        return None
+    run_id = client.get_model_version(found.name, str(found.number)).run_id
+    metrics = client.get_run(run_id).data.metrics
+    return TrainResult(
+        version=str(found),
+        reused=True,
+        accuracy=metrics.get(ACCURACY),
+        seconds=metrics.get(SECONDS, 0.0),
+        run_id=run_id,
+    )
+
+
+@task(**IN_MEMORY)
+def fit(settings: Settings, data: TrainingData, recipe: TrainingSettings) -> TrainedNetwork:
+    """Train from scratch."""
+    device = pick_device(settings.device)
+    with device_slot(device, settings.worker), progress(f"Training on {data.name}") as report:
+        return train_network(
+            new_network(recipe, seed=settings.seed),
+            data.train.rows,
+            recipe,
+            device=device,
+            seed=settings.seed,
+            progress=report,
+        )
+
+
+@task(**IN_MEMORY)
+def register_trained(
+    settings: Settings,
+    model: str,
+    data: TrainingData,
+    recipe: TrainingSettings,
+    trained: TrainedNetwork,
+) -> TrainResult:
+    """Measure on the held-out rows, log, register, and give the first version the alias."""
+    client = connect(settings)
+    accuracy = _accuracy(trained, data, pick_device(settings.device))
+    run = client.create_run(
+        experiment_id(client, settings),
+        run_name=f"train {model}",
+        tags={tags.ORIGIN: "trained", tags.DATASET: f"data/{data.name}"},
+    )
+    run_id: str = run.info.run_id
+    log_params(client, run_id, {"seed": settings.seed, **recipe.model_dump(mode="json")})
+    log_curves(client, run_id, {f"train/{k}": v for k, v in trained.curves.items()})
+    metrics = {SECONDS: trained.seconds}
+    log_metrics(client, run_id, metrics if accuracy is None else {**metrics, ACCURACY: accuracy})
+    log_dataset_uses(client, run_id, list(_uses(data)), None)
+    example = next(iter(data.train.rows.batches(EXAMPLE_ROWS))).x
+    version = register_version(
+        client,
+        name=model,
+        run_id=run_id,
+        network=trained.model,
+        facts=LetheMetadata(
+            architecture=Architecture(factory=recipe.network, kwargs=recipe.network_kwargs),
+            classes=data.classes,
+            weights_sha256=weights_digest(trained.model),
+            training=recipe.model_dump(mode="json"),
+        ),
+        packaging=default_packaging(trained.model, torch.zeros_like(example)),
+        version_tags={
+            tags.ORIGIN: "trained",
+            tags.TRAINING_KEY: training_key(settings, data, recipe),
+            tags.DATASET: f"data/{data.name}",
+            tags.DVC_MD5: data.train.dvc_md5,
+            tags.GIT_REV: data.train.git_rev,
+        },
+    )
+    client.set_terminated(run_id)
+    _describe(client, version, run, data, accuracy)
+    if settings.models.alias not in client.get_registered_model(model).aliases:
+        client.set_registered_model_alias(model, settings.models.alias, str(version.number))
+    return TrainResult(
+        version=str(version),
+        reused=False,
+        accuracy=accuracy,
+        seconds=trained.seconds,
+        run_id=run_id,
+    )
+
+
+def training_key(settings: Settings, data: TrainingData, recipe: TrainingSettings) -> str:
+    """SHA-256 over what decides the outcome of training: data, recipe and seed."""
+    facts = {
+        "data": data.train.dvc_md5,
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": settings.seed,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _accuracy(
+    trained: TrainedNetwork, data: TrainingData, device: torch.device
+) -> float | None:
+    if data.held_out is None:
+        return None
+    found = predict(trained.model, data.held_out.rows, device=device)
+    return float((found.logits.argmax(1) == found.labels).float().mean())
+
+
+def _uses(data: TrainingData) -> list[DatasetUse]:
+    parts = {"training": data.train, "evaluation": data.held_out}
+    return [
+        DatasetUse(
+            name=f"{data.name} ({context})",
+            context=context,
+            repository=part.repository,
+            path=f"data/{data.name}",
+            git_rev=part.git_rev,
+            dvc_md5=part.dvc_md5,
+            rows=len(part.rows),
+        )
+        for context, part in parts.items()
+        if part is not None
+    ]
+
+
+def _describe(
+    client: Any, version: "VersionRef", run: Any, data: TrainingData, accuracy: float | None
+) -> None:
+    shown = "not measured" if accuracy is None else f"{accuracy:.2%}"
+    client.update_model_version(
+        version.name,
+        str(version.number),
+        f"**Trained** on {data.train.info.title} ([run](#/experiments/{run.info.experiment_id}"
+        f"/runs/{run.info.run_id})). Held-out accuracy: {shown}. "
+        f"Data: `data/{data.name}` at `{data.train.git_rev[:12]}`, DVC md5 `{data.train.dvc_md5}`.",
+    )
