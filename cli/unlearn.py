@@ -94,7 +94,7 @@ def show_result(result: "UnlearnResult", *, as_json: bool = False) -> None:
     from cli.output import out, print_json
     from cli.summary import print_summary, summary_of
 
-    summary = summary_of(result)
+    summary = summary_of(result.run_id)
     if as_json:
         print_json({**result.model_dump(mode="json"), **summary.model_dump(mode="json")})
         return

@@ -13,15 +13,17 @@ from typing import Any
 
 from prefect import flow
 
-from flows.results import UnlearnResult
+from lethe.errors import RefusedError
 from lethe.settings import load_settings
 from tasks.decide import decide_verdict, measure
 from tasks.device import device_slot
 from tasks.edit import probe, push_pull
-from tasks.finish import record_refusal, register_successor
-from tasks.prepare import check_method, find_done, pull_parent, resolve_forget_set, take_request
+from tasks.finish import find_done, record_refusal, refusal_message, register_successor
+from tasks.outcome import Outcome
+from tasks.prepare import check_method, pull_parent, resolve_forget_set, take_request
 from tasks.record import open_record
 from tasks.reference import retrain_reference
+from tasks.results import UnlearnResult
 
 
 @flow(name="unlearn", flow_run_name="unlearn-{request_id}", persist_result=False)
@@ -55,7 +57,7 @@ def unlearn(
     forget = resolve_forget_set(settings, request, parent, way)
 
     # ## Already forgotten is success
-    done = find_done(settings, parent, forget, way)
+    done = find_done(settings, parent, forget, way, wanted=promote)
     if done is not None:
         return done
 
@@ -67,10 +69,10 @@ def unlearn(
             retrained = retrain_reference(record) if reference else None
             evaluation = measure(record, edit, retrained)
         decision = decide_verdict(record, evaluation)
+        outcome = Outcome(instructions, edit, retrained, evaluation, decision)
 
         # ## Register, or say why not
-        if decision.refused:
-            raise record_refusal(record, instructions, edit, evaluation, decision, retrained)
-        return register_successor(
-            record, instructions, edit, evaluation, decision, retrained, promote=promote
-        )
+        if outcome.refused:
+            record_refusal(record, outcome)
+            raise RefusedError(refusal_message(record, outcome))
+        return register_successor(record, outcome, wanted=promote)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lethe.errors import RefusedError
 from lethe.settings import Settings
 from model_registry import tags
 from model_registry.connection import experiment_id
@@ -22,7 +23,7 @@ def unlearning_run(
 ) -> Iterator[str]:
     """Give the id of the run that records a request, and close it when the block ends.
 
-    A run of the same request that was killed or failed before its verdict is taken up again, so
+    A run of the same request that was killed or failed before its statement is taken up again, so
     what it registered is found instead of being registered twice. An exception marks it failed.
     """
     experiment = experiment_id(client, settings)
@@ -30,7 +31,7 @@ def unlearning_run(
     unfinished = [
         run
         for run in client.search_runs([experiment], f"tags.`{tags.REQUEST}` = '{request}'")
-        if run.info.status in UNFINISHED and tags.VERDICT not in run.data.tags
+        if run.info.status in UNFINISHED and tags.STATEMENT not in run.data.tags
     ]
     if unfinished:
         run_id = str(unfinished[0].info.run_id)
@@ -42,6 +43,9 @@ def unlearning_run(
         run_id = str(run.info.run_id)
     try:
         yield run_id
+    except RefusedError:
+        client.set_terminated(run_id, "FINISHED")  # a refusal is a result, and it is recorded
+        raise
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise

@@ -37,3 +37,6 @@ PLOTS_FOLDER = "plots"
 
 # Key under a logged model's metadata that holds what Lethe needs to rebuild it.
 METADATA = "lethe"
+
+# Prefix of the metrics that hold wall time: seconds/probe, seconds/edit, …
+SECONDS = "seconds/"

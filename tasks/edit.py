@@ -14,9 +14,7 @@ from tasks.record import Record
 def probe(record: Record) -> Instructions:
     """Find out what to change: probe the boundary around the forget set."""
     with progress("Probing the boundary") as report:
-        return record.method.probe(
-            record.parent.network, _target(record), record.context(report)
-        )
+        return record.method.probe(record.parent.network, _target(record), record.context(report))
 
 
 @task(**IN_MEMORY)

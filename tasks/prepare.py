@@ -1,23 +1,34 @@
 """What is checked and fetched before any work: request, method, parent, forget set."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from prefect import task
 
 from lethe.data.forget_set import ForgetSet
 from lethe.data.forget_set import resolve_forget_set as resolve
-from lethe.deletion.request import DeletionRequest, read_request
+from lethe.data.prepare import ensure_prepared
+from lethe.deletion.request import DeletionRequest, file_request, read_request
 from lethe.errors import ForgetSetError, ModelError
 from lethe.keys import record_key
 from lethe.settings import Settings
 from lethe.unlearning.method import Method, check_can_forget, load_method
-from model_registry import tags
 from model_registry.connection import connect
-from model_registry.lineage import already_forgotten, successor_for
 from model_registry.pull import PulledVersion, pull_version
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
-from tasks.results import Status, UnlearnResult
+
+
+@task(**IN_MEMORY)
+def prepare_data(settings: Settings, name: str) -> bool:
+    """Make a data set that ships with the project; whether it was there already."""
+    return ensure_prepared(name, root=Path.cwd(), home=settings.state, mirror=settings.data.mirror)
+
+
+@task(**IN_MEMORY)
+def file_deletion(settings: Settings, request: DeletionRequest) -> DeletionRequest:
+    """Keep a deletion request until it is carried out."""
+    return file_request(settings.state, request)
 
 
 @task(**IN_MEMORY)
@@ -27,9 +38,7 @@ def take_request(settings: Settings, request_id: str) -> DeletionRequest:
 
 
 @task(**IN_MEMORY)
-def check_method(
-    settings: Settings, name: str | None, options: Mapping[str, Any] | None
-) -> Method:
+def check_method(settings: Settings, name: str | None, options: Mapping[str, Any] | None) -> Method:
     """Find the method and check its settings."""
     own = name is None or name == settings.unlearning.method
     if options is None and own:
@@ -78,31 +87,3 @@ def check_classes(parent: PulledVersion, forget: ForgetSet) -> None:
             f"{parent.ref} does not predict {', '.join(strange)}; it predicts "
             f"{', '.join(classes)}. Nothing was changed. Name the model the data was used for."
         )
-
-
-@task(**SAFE_TO_RETRY)
-def find_done(
-    settings: Settings, parent: PulledVersion, forget: ForgetSet, method: Method
-) -> UnlearnResult | None:
-    """The version that has forgotten this set already, if there is one.
-
-    Either the version asked for, or one it came from, forgot it; or an unpromoted successor did,
-    by the same method. A successor without a statement was cut short, and is finished instead.
-    """
-    client = connect(settings)
-    done = already_forgotten(client, parent.ref, forget.set_digest)
-    done = done or successor_for(client, parent.ref, forget.set_digest, method.name)
-    if done is None:
-        return None
-    record = client.get_model_version(done.name, str(done.number))
-    if tags.STATEMENT not in record.tags:
-        return None
-    return UnlearnResult(
-        status=Status.ALREADY_FORGOTTEN,
-        request_id=record.tags[tags.REQUEST],
-        parent=record.tags[tags.PARENT],
-        successor=str(done),
-        verdict=record.tags[tags.VERDICT],
-        reason=record.tags[tags.REASON],
-        run_id=record.run_id,
-    )

@@ -124,7 +124,8 @@ def describe(forget: ForgetSet) -> str:
 def _uses(forget: ForgetSet) -> list[DatasetUse]:
     """The forget set and the held-out rows it is measured on, as MLflow data set inputs."""
     name = forget.info.name
-    counts = {"forget": forget.count, "evaluation": forget.held_out_total}
+    held_out = forget.scans.get("test")
+    counts = {"forget": forget.count, "evaluation": held_out.total if held_out else 0}
     return [
         DatasetUse(
             name=f"{name} ({context})",

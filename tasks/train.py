@@ -11,7 +11,8 @@ import yaml
 from prefect import task
 from pydantic import ValidationError
 
-from lethe.data.forget_set import DatasetRows, dataset_rows
+from lethe.data.dataset import DatasetRows, dataset_rows
+from lethe.data.errors import MissingDatasetError
 from lethe.errors import SettingsError
 from lethe.evaluation.predictions import predict
 from lethe.models.architecture import Architecture
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 PARAMS_FILE = Path("params.yaml")
 ACCURACY = "held_out/accuracy"
-SECONDS = "seconds/training"
+SECONDS = f"{tags.SECONDS}training"
 # One example alone would fix the batch size of the logged graph.
 EXAMPLE_ROWS = 2
 
@@ -81,16 +82,13 @@ def read_recipe(dataset: str) -> TrainingSettings:
 @task(**SAFE_TO_RETRY)
 def open_training_data(settings: Settings, dataset: str) -> TrainingData:
     """Both splits of data/<dataset> as committed in this repository."""
-    train, held_out = (
-        dataset_rows(
-            settings.data.repository,
-            f"data/{dataset}",
-            "HEAD",
-            split,
-            memory_budget=settings.data.memory_budget_mib * MIB,
-        )
-        for split in ("train", "test")
-    )
+    budget = settings.data.memory_budget_mib * MIB
+    path = f"data/{dataset}"
+    train = dataset_rows(settings.data.repository, path, split="train", memory_budget=budget)
+    try:
+        held_out = dataset_rows(settings.data.repository, path, split="test", memory_budget=budget)
+    except MissingDatasetError:
+        held_out = None  # a single file has no held-out rows
     return TrainingData(dataset, train, held_out)
 
 
@@ -195,9 +193,7 @@ def training_key(settings: Settings, data: TrainingData, recipe: TrainingSetting
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _accuracy(
-    trained: TrainedNetwork, data: TrainingData, device: torch.device
-) -> float | None:
+def _accuracy(trained: TrainedNetwork, data: TrainingData, device: torch.device) -> float | None:
     if data.held_out is None:
         return None
     found = predict(trained.model, data.held_out.rows, device=device)

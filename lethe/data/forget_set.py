@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from lethe.data.dataset import describe, read_rows
+from lethe.data.dataset import DatasetRows, dataset_rows, describe, read_rows
 from lethe.data.digest import SetDigest
 from lethe.data.errors import (
     EmptySelectionError,
@@ -31,6 +31,15 @@ from lethe.data.repository import OpenDataset, open_dataset
 from lethe.data.rows import Rows
 from lethe.data.scan import Scan, scan
 from lethe.data.selection import Kind, Seen, Selection
+
+__all__ = [
+    "DatasetRows",
+    "ForgetSet",
+    "ForgetSpec",
+    "Part",
+    "dataset_rows",
+    "resolve_forget_set",
+]
 
 Part = Literal["forget", "retained"]
 
@@ -61,7 +70,8 @@ class ForgetSpec(BaseModel):
 class ForgetSet:
     """A resolved forget set.
 
-    `count` of `total` training rows and `held_out_count` held-out rows are selected.
+    `count` of `total` training rows and `held_out_count` of
+    `held_out_total` held-out rows are selected.
     `class_names` are the selected labels, empty when the selection names none. `set_digest` is
     the keyed digest of the selected training rows' sample ids (`lethe.data.digest`). `spec.rev`
     is the full sha. No ids of rows are kept beyond those that the spec itself lists.
@@ -73,6 +83,7 @@ class ForgetSet:
     count: int
     held_out_count: int
     total: int
+    held_out_total: int
     set_digest: str
     info: DatasetInfo
     opened: OpenDataset
@@ -180,6 +191,7 @@ def resolve_forget_set(spec: ForgetSpec, *, max_share: float, key: bytes) -> For
         count=train.count,
         held_out_count=test.count,
         total=train.total,
+        held_out_total=test.total,
         set_digest=digest.hexdigest(),
         info=info,
         opened=opened,

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from lethe.audit.fields import OpaqueId, Phrase, TicketKey
 from lethe.data.forget_set import ForgetSpec
 from lethe.errors import DataError
 
 FOLDER = "requests"
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 def new_request_id() -> str:
@@ -28,11 +28,11 @@ class DeletionRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    id: str = Field(default_factory=new_request_id, pattern=ID_PATTERN)
+    id: OpaqueId = Field(default_factory=new_request_id)
     model: str = Field(description="NAME@ALIAS or NAME/NUMBER", min_length=3)
     forget: ForgetSpec
-    ground: str = Field(default="unspecified", max_length=200, description="legal or other ground")
-    ticket: str | None = Field(default=None, max_length=200, description="key of the ticket")
+    ground: Phrase = Field(default="unspecified", description="legal or other ground")
+    ticket: TicketKey | None = Field(default=None, description="key of the ticket")
     received_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 

@@ -1,6 +1,27 @@
-"""Thresholds that a successor must meet before it may be registered as a candidate."""
+"""Gates: the measured figures against the thresholds a successor must meet to be registered.
+
+    results = check_gates(evaluation, settings.gates)
+    all(result.passed is not False for result in results)
+
+What could not be measured neither passes nor fails, with one exception: when nothing shows that
+the rows were forgotten, the forget gates fail.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from lethe.evaluation.results import FORGET_PARTS, ClassRow, Evaluation, Part, Result
+
+Comparison = Literal["<=", ">="]
+
+# One of fewer rows moves a class by more than five points, so such a class is not judged by its
+# share, unless it lost this many rows net: fewer may be chance, more are seen in a class of any
+# size. At 20 rows and the default of 0.10, three rows is exactly the first failing loss.
+MIN_CLASS_ROWS = 20
+MIN_LOST_ROWS = 3
 
 
 class GateThresholds(BaseModel):
@@ -20,3 +41,173 @@ class GateThresholds(BaseModel):
     min_agreement: float = Field(
         default=0.95, ge=0, le=1, description="lowest agreement with the parent on retained rows"
     )
+
+
+class GateResult(Result):
+    """One figure against one threshold.
+
+    `passed` is None when the figure could not be measured; a figure that is not a finite number
+    is given as None and fails. `words` is a sentence with the figures.
+    """
+
+    name: str
+    measured: float | None
+    threshold: float
+    comparison: Comparison
+    passed: bool | None
+    words: str
+
+
+def check_gates(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[GateResult, ...]:
+    """Every gate's result, in the order in which a reader wants them."""
+    return (
+        *_forget_gates(evaluation, thresholds.max_forget_accuracy),
+        _retained_loss(evaluation, thresholds.max_retained_loss),
+        _class_loss(evaluation, thresholds.max_class_loss),
+        _agreement(evaluation, thresholds.min_agreement),
+        _finite_outputs(evaluation),
+    )
+
+
+def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
+    """Accuracy left on forget rows; with several classes also: no forgotten class is answered.
+
+    The last one catches a model that swaps two forgotten classes, whose accuracy is 0 as well.
+    """
+    judged = [part for part in FORGET_PARTS if evaluation.after.get(part)]
+    blind = not judged or not evaluation.forgotten
+    for part in FORGET_PARTS:
+        name = f"forget_accuracy_{part.value.removeprefix('forget_')}"
+        accuracy = evaluation.after.get(part)
+        if blind:
+            why = (
+                "No whole class is forgotten, and accuracy cannot show that single rows were"
+                if judged
+                else "No forget row with a known label was given"
+            )
+            words = f"{why}: forgetting was not shown."
+            yield _fail(name, limit, words)
+        elif accuracy is None:
+            yield _unmeasured(name, limit, f"No {part.words} rows were given.")
+        else:
+            words = (
+                f"{_percent(accuracy.share)} of {accuracy.count:,} {part.words} rows are still "
+                f"recognised (95 % interval up to {_percent(accuracy.high)}); "
+                f"at most {_percent(limit)} allowed."
+            )
+            yield _judge(name, accuracy.share, limit, words)
+    if len(evaluation.forgotten) > 1 and evaluation.confidence is not None:
+        named = evaluation.confidence.named_after
+        words = (
+            f"{_percent(named)} of the forget rows are answered with one of the forgotten "
+            f"classes; at most {_percent(limit)} allowed."
+        )
+        yield _judge("forgotten_classes_answered", named, limit, words)
+
+
+def _retained_loss(evaluation: Evaluation, limit: float) -> GateResult:
+    name = "retained_loss"
+    before, after = (
+        side.get(Part.RETAINED_HELD_OUT) for side in (evaluation.before, evaluation.after)
+    )
+    if before is None or after is None:
+        return _unmeasured(name, limit, "No retained held-out rows were given.")
+    loss = before.share - after.share
+    words = (
+        f"Accuracy on {after.count:,} retained held-out rows went from {_percent(before.share)} "
+        f"to {_percent(after.share)}, {_change(loss)}; at most {_points(limit)} may be lost."
+    )
+    return _judge(name, loss, limit, words)
+
+
+def _class_loss(evaluation: Evaluation, limit: float) -> GateResult:
+    name = "class_loss"
+    retained = [row for row in evaluation.per_class if not row.forgotten]
+    judged = [row for row in retained if row.count >= MIN_CLASS_ROWS or _lost(row) >= MIN_LOST_ROWS]
+    if not judged:
+        return _unmeasured(
+            name, limit, f"No retained class has {MIN_CLASS_ROWS} held-out rows to be judged by."
+        )
+    worst = max(judged, key=lambda row: row.before - row.after)
+    loss = worst.before - worst.after
+    left_out = len(retained) - len(judged)
+    words = (
+        f"The worst retained class, {worst.label}, went from {_percent(worst.before)} to "
+        f"{_percent(worst.after)} on {worst.count:,} held-out rows, {_change(loss)}; "
+        f"at most {_points(limit)} may be lost."
+    )
+    if left_out:
+        words += f" Too few rows to judge {left_out} of {len(retained)} retained classes."
+    return _judge(name, loss, limit, words)
+
+
+def _agreement(evaluation: Evaluation, limit: float) -> GateResult:
+    name = "agreement"
+    if evaluation.drift is None:
+        words = "No retained held-out rows were given."
+        return _unmeasured(name, limit, words, comparison=">=")
+    share, count = evaluation.drift.agreement, evaluation.drift.count
+    words = (
+        f"Parent and successor give the same answer on {_percent(share)} of {count:,} retained "
+        f"held-out rows; at least {_percent(limit)} required."
+    )
+    return _judge(name, share, limit, words, comparison=">=")
+
+
+def _finite_outputs(evaluation: Evaluation) -> GateResult:
+    count = evaluation.broken_outputs
+    words = f"The successor's output is not a number on {count:,} rows; none allowed."
+    return _judge("finite_outputs", float(count), 0.0, words)
+
+
+def _judge(
+    name: str,
+    measured: float | None,
+    threshold: float,
+    words: str,
+    comparison: Comparison = "<=",
+) -> GateResult:
+    if measured is None or not math.isfinite(measured):
+        return _fail(name, threshold, f"{name} is not a finite number.", comparison)
+    passed = measured <= threshold if comparison == "<=" else measured >= threshold
+    return GateResult(
+        name=name,
+        measured=measured,
+        threshold=threshold,
+        comparison=comparison,
+        passed=passed,
+        words=words,
+    )
+
+
+def _fail(name: str, threshold: float, words: str, comparison: Comparison = "<=") -> GateResult:
+    return GateResult(
+        name=name,
+        measured=None,
+        threshold=threshold,
+        comparison=comparison,
+        passed=False,
+        words=words,
+    )
+
+
+def _unmeasured(
+    name: str, threshold: float, words: str, comparison: Comparison = "<="
+) -> GateResult:
+    return _fail(name, threshold, words, comparison).model_copy(update={"passed": None})
+
+
+def _lost(row: ClassRow) -> int:
+    return round((row.before - row.after) * row.count)
+
+
+def _percent(share: float | None) -> str:
+    return "?" if share is None else f"{100 * share:.1f} %"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points"
+
+
+def _change(loss: float) -> str:
+    return f"a loss of {_points(loss)}" if loss >= 0 else f"a gain of {_points(-loss)}"

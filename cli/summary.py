@@ -1,0 +1,96 @@
+"""The table that ends an unlearning: what was forgotten, what it cost, where to read on."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from lethe.evaluation.results import Accuracy, Evaluation, Part
+
+if TYPE_CHECKING:
+    from tasks.results import UnlearnResult
+
+ROWS = {
+    Part.FORGET_TRAIN: "forgotten rows, training",
+    Part.FORGET_HELD_OUT: "forgotten rows, held-out",
+    Part.RETAINED_TRAIN: "retained rows, training",
+    Part.RETAINED_HELD_OUT: "retained rows, held-out",
+}
+COLORS = {"erased": "green", "suppressed": "yellow", "retrained": "green", "refused": "red"}
+
+
+class Summary(BaseModel):
+    """What a run recorded: its evaluation, wall seconds by computation, path of the report."""
+
+    model_config = ConfigDict(frozen=True)
+
+    evaluation: Evaluation
+    seconds: dict[str, float]
+    report: str
+
+
+def summary_of(run_id: str) -> Summary:
+    """Read a run's record from MLflow."""
+    from lethe.settings import load_settings
+    from model_registry import tags
+    from model_registry.connection import connect
+    from model_registry.run import artifact_path
+
+    client = connect(load_settings())
+    metrics = client.get_run(run_id).data.metrics
+    text = artifact_path(run_id, tags.EVALUATION_FILE).read_text(encoding="utf-8")
+    return Summary(
+        evaluation=Evaluation.model_validate_json(text),
+        seconds={
+            name.removeprefix(tags.SECONDS): value
+            for name, value in metrics.items()
+            if name.startswith(tags.SECONDS)
+        },
+        report=str(artifact_path(run_id, tags.REPORT_FILE)),
+    )
+
+
+def print_summary(result: "UnlearnResult", summary: Summary) -> None:
+    """Print the accuracies before and after, time against retraining, verdict and report."""
+    from cli.output import out, print_table
+
+    columns, rows = evaluation_table(summary.evaluation, result.parent, result.successor)
+    compared = summary.evaluation.reference is not None
+    rows.append(["seconds", "", *_seconds(summary.seconds, with_reference=compared)])
+    out.print()
+    print_table(f"{result.parent} forgets, {result.successor} is registered", columns, rows)
+    color = COLORS.get(result.verdict, "white")
+    out.print(f"\nVerdict: [bold {color}]{result.verdict}[/bold {color}]. {result.reason}")
+    if result.alias:
+        name = result.successor.partition("/")[0]
+        out.print(f"Serving: [bold]{name}@{result.alias}[/bold] is now {result.successor}.")
+    out.print(f"Report:  {summary.report}", soft_wrap=True)
+
+
+def evaluation_table(
+    evaluation: Evaluation, before: str, after: str
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the accuracies of two versions and, if measured, a retrained one."""
+    columns = ["accuracy on", f"before ({before})", f"after ({after})"]
+    sides = [evaluation.before, evaluation.after]
+    if evaluation.reference is not None:
+        columns.append("retrained without")
+        sides.append(evaluation.reference)
+    rows = [
+        [words, *(_share(side.get(part)) for side in sides)]
+        for part, words in ROWS.items()
+        if any(side.get(part) for side in sides)
+    ]
+    return columns, rows
+
+
+def _share(accuracy: Accuracy | None) -> str:
+    return "not measured" if accuracy is None else f"{accuracy.share:.2%}"
+
+
+def _seconds(seconds: dict[str, float], *, with_reference: bool) -> list[str]:
+    ours = seconds.get("probe", 0.0) + seconds.get("edit", 0.0)
+    if not with_reference:
+        return [f"{ours:.1f}"]
+    theirs = seconds.get("retraining", 0.0)
+    share = f" ({ours / theirs:.0%} of retraining)" if theirs else ""
+    return [f"{ours:.1f}{share}", f"{theirs:.1f}"]

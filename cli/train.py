@@ -1,0 +1,36 @@
+"""`lethe train`: train a network and register it."""
+
+from typing import Annotated
+
+import typer
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="Name of a data set under data/.")],
+    model: Annotated[
+        str | None, typer.Option(help="Name to register under; default: the data set's.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train even if the same version exists.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+) -> None:
+    """Train on a data set by its recipe in params.yaml and register the network in MLflow.
+
+    Example: lethe train digits
+    """
+    from cli.environment import prepare_environment
+    from cli.output import out, print_json
+    from lethe.settings import load_settings
+
+    prepare_environment(load_settings(), verbose=verbose)
+    from flows.train import train as flow
+
+    result = flow(dataset, model=model, again=again)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+        return
+    shown = "not measured" if result.accuracy is None else f"{result.accuracy:.2%}"
+    verb = "Reused" if result.reused else "Registered"
+    out.print(f"{verb} [bold]{result.version}[/bold]: held-out accuracy {shown}.")

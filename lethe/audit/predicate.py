@@ -1,0 +1,170 @@
+"""What a statement says: Lethe's predicate, version 0.1.
+
+Plain data from the standard library and pydantic: this package imports none of its siblings, so
+that a statement can be read and checked where nothing else of Lethe is installed.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from lethe.audit.fields import (
+    BigInt,
+    Count,
+    DvcMd5,
+    GitRev,
+    Label,
+    Location,
+    OpaqueId,
+    Phrase,
+    Record,
+    Seconds,
+    Sentence,
+    Setting,
+    Sha256,
+    TicketKey,
+    Utc,
+)
+
+Kind = Literal["class", "subject", "samples"]
+VerdictName = Literal["erased", "suppressed", "retrained", "refused"]
+# The two bounds of a run are apart from the phases, which hold computing time alone.
+Phase = Literal["probe", "edit", "evaluation", "registration"]
+
+
+class Request(Record):
+    """The deletion request, by its opaque id and the key of its ticket, if there is one."""
+
+    id: OpaqueId
+    ground: Phrase
+    received_at: Utc
+    kind: Kind
+    ticket: TicketKey | None = None
+
+
+class Version(Record):
+    """A registered model version; the digest is the SHA-256 of its weights file."""
+
+    uri: str = Field(pattern=r"^models:/[^@\r\n]+/\d+$", max_length=300)
+    version: int = Field(ge=1)
+    weights_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _one_number(self) -> Self:
+        if self.uri.rpartition("/")[2] != str(self.version):
+            message = f"uri {self.uri} is not that of version {self.version}"
+            raise ValueError(message)
+        return self
+
+
+class Data(Record):
+    """The forget set as a reference into versioned data, never its rows or their ids.
+
+    `count` of `total` training rows and `held_out_count` held-out rows were selected; `classes`
+    are class names and only given when whole classes were. `set_digest` is keyed: without the key
+    it tells nobody whether a row is in the set.
+    """
+
+    repository: Location
+    path: Location
+    git_rev: GitRev
+    dvc_md5: DvcMd5
+    kind: Kind
+    classes: tuple[Label, ...] = ()
+    count: Count
+    held_out_count: Count
+    total: Count
+    set_digest: Sha256
+
+    @model_validator(mode="after")
+    def _no_ids(self) -> Self:
+        if self.classes and self.kind != "class":
+            message = "classes may be named only when whole classes were selected"
+            raise ValueError(message)
+        return self
+
+
+class Method(Record):
+    """The unlearning method with its settings, flat: `lethe.audit.fields.flat_settings`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    settings: Mapping[str, Setting]
+    seed: BigInt
+
+
+class Compute(Record):
+    """Where it ran and for how many seconds of wall time; `retraining` is the reference's."""
+
+    device: Phrase
+    seconds: Mapping[Phase, Seconds]
+    retraining: Seconds | None = None
+
+
+class Code(Record):
+    """What ran. `commit` is None when Lethe was not run from its repository."""
+
+    lethe: str = Field(max_length=100)
+    commit: GitRev | None = None
+    python: str = Field(max_length=100)
+    platform: str = Field(max_length=200)
+    environment_sha256: Sha256
+
+
+class Gate(Record):
+    """One figure against its threshold; `passed` is None when it could not be measured."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]{1,100}$")
+    measured: float | None
+    threshold: float
+    comparison: Literal["<=", ">="]
+    passed: bool | None
+    words: Sentence
+
+
+class Times(Record):
+    """When the work began and ended, UTC."""
+
+    started: Utc
+    finished: Utc
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.finished < self.started:
+            message = "finished lies before started"
+            raise ValueError(message)
+        return self
+
+
+class Predicate(Record):
+    """The whole account: request, versions, data, method, cost, evidence, verdict, limits.
+
+    `figures` are all measured figures by name, `gates` those with a threshold. A refusal has no
+    successor; every other verdict has one. `run_id` is the MLflow run.
+    """
+
+    request: Request
+    parent: Version
+    successor: Version | None = None
+    data: Data
+    method: Method
+    compute: Compute
+    code: Code
+    figures: Mapping[str, float] = Field(default_factory=dict)
+    gates: tuple[Gate, ...]
+    verdict: VerdictName
+    rule: str = Field(pattern=r"^[a-z0-9_]{1,100}$")
+    reason: Sentence
+    not_covered: tuple[Sentence, ...] = Field(min_length=1)
+    times: Times
+    run_id: OpaqueId
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.successor is None) != (self.verdict == "refused"):
+            message = "a refusal has no successor, every other verdict has one"
+            raise ValueError(message)
+        if self.request.kind != self.data.kind:
+            message = "request and data name different kinds of selection"
+            raise ValueError(message)
+        return self

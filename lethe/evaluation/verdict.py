@@ -1,0 +1,98 @@
+"""The verdict: all rules in one place.
+
+| rule                  | when                                                | verdict    |
+|-----------------------|-----------------------------------------------------|------------|
+| `gate_failed`         | any gate failed                                     | refused    |
+| `rebuilt_without`     | the network was rebuilt without the forget set      | retrained  |
+| `output_level_passed` | no gate failed; the feature level was not measured  | suppressed |
+
+`erased` needs evidence at the feature level too, so no rule on this level gives it.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from lethe.evaluation.gates import GateResult, GateThresholds, check_gates
+from lethe.evaluation.results import Evaluation, Result
+
+Rule = Literal["gate_failed", "rebuilt_without", "output_level_passed"]
+
+NEVER_COVERED = (
+    "The feature level was not measured: what the hidden layers still know is not shown.",
+    "Older versions of the model are still in the registry and still remember.",
+    "Backups and copies of the model or the data, wherever they are kept.",
+    "Models derived from the parent: fine-tuned, distilled, merged or exported.",
+    "Predictions already served, and anything computed from them.",
+)
+
+
+class Verdict(StrEnum):
+    """What may be said of a successor; the record never says more."""
+
+    ERASED = "erased"
+    SUPPRESSED = "suppressed"
+    RETRAINED = "retrained"
+    REFUSED = "refused"
+
+
+class Decision(Result):
+    """A verdict, the rule that gave it, and what it does not cover."""
+
+    verdict: Verdict
+    rule: Rule
+    reason: str
+    gates: tuple[GateResult, ...]
+    not_covered: tuple[str, ...]
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing may be registered."""
+        return self.verdict is Verdict.REFUSED
+
+
+def decide(
+    evaluation: Evaluation, thresholds: GateThresholds, *, retrained: bool = False
+) -> Decision:
+    """Judge an evaluation.
+
+    Args:
+        evaluation: what was measured.
+        thresholds: what has to be met.
+        retrained: the successor was rebuilt without the forget set, not edited.
+    """
+    gates = check_gates(evaluation, thresholds)
+    failed = [gate for gate in gates if gate.passed is False]
+    if failed:
+        rule: Rule = "gate_failed"
+        verdict = Verdict.REFUSED
+        facts = " ".join(dict.fromkeys(gate.words for gate in failed))
+        reason = f"{len(failed)} of {len(gates)} gates failed. {facts}"
+    elif retrained:
+        rule, verdict = "rebuilt_without", Verdict.RETRAINED
+        reason = "The network was rebuilt without the forget set, and every measured gate passed."
+    else:
+        rule, verdict = "output_level_passed", Verdict.SUPPRESSED
+        reason = (
+            "The output level passed: the model no longer answers with what was forgotten. The "
+            "feature level was not measured, so whether its hidden layers still hold it is open."
+        )
+    unmeasured = [gate.name for gate in gates if gate.passed is None]
+    if unmeasured:
+        reason += f" Not measured: {', '.join(unmeasured)}."
+    return Decision(
+        verdict=verdict,
+        rule=rule,
+        reason=reason,
+        gates=gates,
+        not_covered=(*NEVER_COVERED, *_gaps(evaluation)),
+    )
+
+
+def _gaps(evaluation: Evaluation) -> list[str]:
+    gaps = [f"No {part.words} rows were measured." for part in evaluation.not_measured]
+    if evaluation.unknown_labels:
+        gaps.append(
+            f"{evaluation.unknown_labels:,} rows carry a label that the model does not know; "
+            f"they were left out of every accuracy."
+        )
+    return gaps

@@ -1,0 +1,57 @@
+"""Measure parent and edit on the same rows, and decide whether the edit may be registered."""
+
+from prefect import task
+
+from lethe.data.parquet import Split
+from lethe.data.rows import Rows
+from lethe.evaluation.output_level import evaluate
+from lethe.evaluation.results import FORGET_PARTS, Evaluation, Part
+from lethe.evaluation.verdict import Decision, decide
+from lethe.models.training import TrainedNetwork
+from lethe.unlearning.method import Edit
+from tasks.policy import IN_MEMORY
+from tasks.progress import progress
+from tasks.record import Record
+
+SPLITS: dict[Part, Split] = {
+    Part.FORGET_TRAIN: "train",
+    Part.FORGET_HELD_OUT: "test",
+    Part.RETAINED_TRAIN: "train",
+    Part.RETAINED_HELD_OUT: "test",
+}
+
+
+@task(**IN_MEMORY)
+def measure(record: Record, edit: Edit, retrained: TrainedNetwork | None) -> Evaluation:
+    """Did it forget, and what did it cost: on training and held-out rows."""
+    with progress("Evaluating") as report:
+        return evaluate(
+            record.parent.network,
+            edit.model,
+            evaluation_parts(record),
+            classes=record.classes,
+            forgotten=record.forgotten,
+            device=record.device,
+            reference=None if retrained is None else retrained.model,
+            progress=report,
+        )
+
+
+@task(**IN_MEMORY)
+def decide_verdict(record: Record, evaluation: Evaluation) -> Decision:
+    """Hold the figures against the thresholds."""
+    return decide(evaluation, record.settings.gates)
+
+
+def evaluation_parts(record: Record) -> dict[Part, Rows]:
+    """The rows of each part that there are."""
+    found = {
+        part: record.forget.rows(
+            split=split,
+            part="forget" if part in FORGET_PARTS else "retained",
+            classes=record.classes,
+            memory_budget=record.memory_budget,
+        )
+        for part, split in SPLITS.items()
+    }
+    return {part: rows for part, rows in found.items() if rows is not None}

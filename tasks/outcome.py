@@ -1,0 +1,35 @@
+"""What came out of a request's steps, up to the verdict."""
+
+from dataclasses import dataclass
+
+from lethe.evaluation.results import Evaluation
+from lethe.evaluation.verdict import Decision, Verdict
+from lethe.models.training import TrainedNetwork
+from lethe.unlearning.method import Edit, Instructions
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The edit, what it was based on, what was measured and what that means."""
+
+    instructions: Instructions
+    edit: Edit
+    retrained: TrainedNetwork | None
+    evaluation: Evaluation
+    decision: Decision
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gate failed."""
+        return self.decision.verdict is Verdict.REFUSED
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall time of each computation."""
+        found = {
+            "probe": float(self.instructions.facts.get("seconds", 0.0)),
+            "edit": self.edit.seconds,
+        }
+        if self.retrained is not None:
+            found["retraining"] = self.retrained.seconds
+        return found

@@ -1,0 +1,98 @@
+"""The statement of what was done, filled from a record and its outcome."""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from lethe.audit.environment import running_code
+from lethe.audit.fields import flat_settings
+from lethe.audit.predicate import (
+    Code,
+    Compute,
+    Data,
+    Gate,
+    Method,
+    Predicate,
+    Request,
+    Times,
+    Version,
+)
+from lethe.audit.statement import Statement
+from model_registry.version import VersionRef
+from tasks.outcome import Outcome
+from tasks.record import Record
+
+
+def build_statement(
+    record: Record, outcome: Outcome, successor: VersionRef | None, weights: str | None
+) -> Statement:
+    """The statement about the successor, or about a refusal when there is none."""
+    seconds = outcome.seconds
+    parent = record.parent
+    return Statement.of(
+        Predicate(
+            request=Request(
+                id=record.request.id,
+                ground=record.request.ground,
+                received_at=record.request.received_at,
+                kind=record.forget.kind,
+                ticket=record.request.ticket,
+            ),
+            parent=_version(parent.ref, parent.facts.weights_sha256),
+            successor=_version(successor, weights) if successor and weights else None,
+            data=Data(
+                repository=record.forget.repository,
+                path=record.forget.spec.dataset,
+                git_rev=record.forget.git_rev,
+                dvc_md5=record.forget.dvc_md5,
+                kind=record.forget.kind,
+                classes=record.forget.class_names if record.forget.kind == "class" else (),
+                count=record.forget.count,
+                held_out_count=record.forget.held_out_count,
+                total=record.forget.total,
+                set_digest=record.forget.set_digest,
+            ),
+            method=Method(
+                name=record.method.name,
+                settings=flat_settings(record.method.model_dump(mode="json")),
+                seed=record.settings.seed,
+            ),
+            compute=Compute(
+                device=str(record.device),
+                seconds={"probe": seconds["probe"], "edit": seconds["edit"]},
+                retraining=seconds.get("retraining"),
+            ),
+            code=_code(),
+            figures=outcome.evaluation.figures(),
+            gates=tuple(
+                Gate.model_validate_json(gate.model_dump_json()) for gate in outcome.decision.gates
+            ),
+            verdict=outcome.decision.verdict.value,
+            rule=outcome.decision.rule,
+            reason=outcome.decision.reason,
+            not_covered=outcome.decision.not_covered,
+            times=Times(started=record.started, finished=datetime.now(UTC)),
+            run_id=record.run_id,
+        )
+    )
+
+
+def _version(ref: VersionRef, weights: str) -> Version:
+    return Version(uri=ref.uri, version=ref.number, weights_sha256=weights)
+
+
+@lru_cache
+def _code() -> Code:
+    return running_code(_commit())
+
+
+def _commit() -> str | None:
+    """The commit of Lethe's own code when it runs from a checkout, else None."""
+    from scmrepo.exceptions import SCMError
+    from scmrepo.git import Git
+
+    try:
+        with Git(str(Path(__file__).parent.parent)) as repository:
+            return str(repository.get_rev())
+    except SCMError:
+        return None
