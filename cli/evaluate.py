@@ -6,7 +6,7 @@ import typer
 
 
 def evaluate(
-    version: Annotated[str, typer.Argument(help="The version to judge, NAME@ALIAS or NAME/NUMBER.")],
+    version: Annotated[str, typer.Argument(help="Version to judge, NAME@ALIAS or NAME/NUMBER.")],
     against: Annotated[
         str | None, typer.Option(help="Version to compare with; default: its parent.")
     ] = None,
@@ -27,9 +27,8 @@ def evaluate(
     from lethe.settings import load_settings
 
     prepare_environment(load_settings(), verbose=verbose)
-    from flows.evaluate import evaluate as flow
-
     from cli.summary import evaluation_table
+    from flows.evaluate import evaluate as flow
 
     result = flow(version, against=against, request_id=request)
     if as_json:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 FILE_NAME = "record.key"
 BYTES = 32
@@ -14,11 +15,11 @@ def record_key(state: Path) -> bytes:
     path = state / FILE_NAME
     if not path.exists():
         state.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(BYTES))
-        # Of two processes that start together, one key wins, whole, and both read it.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
+        # Readable by its owner only from the start.
+        with NamedTemporaryFile(dir=state) as draft:
+            draft.write(secrets.token_bytes(BYTES))
+            draft.flush()
+            # Of two processes that start together, one key wins, whole, and both read it.
+            with contextlib.suppress(FileExistsError):
+                os.link(draft.name, path)
     return path.read_bytes()

@@ -2,16 +2,18 @@
 
 from prefect import task
 
+from lethe.data.forget_set import ForgetSet
 from lethe.data.parquet import Split
 from lethe.data.rows import Rows
 from lethe.evaluation.output_level import evaluate
 from lethe.evaluation.results import FORGET_PARTS, Evaluation, Part
 from lethe.evaluation.verdict import Decision, decide
 from lethe.models.training import TrainedNetwork
+from lethe.settings import Settings
 from lethe.unlearning.method import Edit
 from tasks.policy import IN_MEMORY
 from tasks.progress import progress
-from tasks.record import Record
+from tasks.record import MIB, Record
 
 SPLITS: dict[Part, Split] = {
     Part.FORGET_TRAIN: "train",
@@ -28,7 +30,7 @@ def measure(record: Record, edit: Edit, retrained: TrainedNetwork | None) -> Eva
         return evaluate(
             record.parent.network,
             edit.model,
-            evaluation_parts(record),
+            rows_by_part(record.settings, record.forget, record.classes),
             classes=record.classes,
             forgotten=record.forgotten,
             device=record.device,
@@ -43,14 +45,16 @@ def decide_verdict(record: Record, evaluation: Evaluation) -> Decision:
     return decide(evaluation, record.settings.gates)
 
 
-def evaluation_parts(record: Record) -> dict[Part, Rows]:
+def rows_by_part(
+    settings: Settings, forget: ForgetSet, classes: tuple[str, ...]
+) -> dict[Part, Rows]:
     """The rows of each part that there are."""
     found = {
-        part: record.forget.rows(
+        part: forget.rows(
             split=split,
             part="forget" if part in FORGET_PARTS else "retained",
-            classes=record.classes,
-            memory_budget=record.memory_budget,
+            classes=classes,
+            memory_budget=settings.data.memory_budget_mib * MIB,
         )
         for part, split in SPLITS.items()
     }

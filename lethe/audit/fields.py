@@ -64,7 +64,8 @@ Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 BigInt = Annotated[int, BeforeValidator(_from_digits)]
 # No @, so no address; no line breaks, so no pasted text.
-OpaqueId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+OpaqueId = Annotated[str, Field(pattern=ID_PATTERN)]
 TicketKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/#:-]{0,199}$")]
 Phrase = Annotated[str, Field(pattern=r"^[^@\r\n]{1,200}$")]
 Sentence = Annotated[str, Field(pattern=r"^[^\r\n]{1,2000}$")]

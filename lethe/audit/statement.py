@@ -27,6 +27,7 @@ PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.1"
 
 FLOAT_DIGITS = 6
 LARGEST_INTEGER = 2**53 - 1
+LARGEST_PLAIN = 1e21  # from here on RFC 8785 writes an exponent
 
 
 class SubjectDigest(Record):
@@ -73,8 +74,8 @@ def _subject(predicate: Predicate) -> Subject:
 def canonical_bytes(statement: Statement) -> bytes:
     """The statement as RFC 8785 JSON, UTF-8: sorted keys, no spaces, one way to write a number.
 
-    Floats are rounded to six significant digits, which no machine's arithmetic disturbs; integers
-    beyond 2**53 are written as strings, since JSON readers would round them.
+    Floats are rounded to six significant digits, so that noise in the last bits does not count;
+    whole numbers beyond 2**53 are written as strings, since JSON readers would round them.
     """
     return rfc8785.dumps(_writable(statement.model_dump(mode="json", by_alias=True)))
 
@@ -90,7 +91,9 @@ def _writable(value: Any) -> Any:
     if isinstance(value, list):
         return [_writable(item) for item in value]
     if isinstance(value, float):
-        return float(f"{value:.{FLOAT_DIGITS}g}")
+        value = float(f"{value:.{FLOAT_DIGITS}g}")
+        # RFC 8785 writes a whole float without a point: it would be read back as an integer.
+        value = int(value) if value.is_integer() and abs(value) < LARGEST_PLAIN else value
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         return str(value)
     return value

@@ -19,9 +19,10 @@ from lethe.data.decode import decode, input_column
 from lethe.data.rows import Batch, Rows, TensorRows
 from lethe.data.shuffle import ShuffleBuffer
 
-# How the memory budget is shared out: pieces are held several times over while Arrow decodes them.
+# How the memory budget is shared out; the rest is for Arrow, which holds a piece several times over
+# while it decodes, and for what the reader keeps of a batch.
 PIECE_SHARE = 32
-BUFFER_SHARE = 2
+BUFFER_SHARE = 4
 MAX_PIECE_BYTES = 4 * 2**20
 
 
@@ -54,8 +55,8 @@ class ParquetRows:
 
     `counts` is the number of chosen rows in each row group, in stored order; the position of a
     row is its place among the chosen ones, also when batches are shuffled. A seeded pass visits
-    the row groups in random order and mixes rows in a buffer of half the memory budget, so the
-    same seed and budget give the same order on every machine.
+    the row groups in random order and mixes rows in a buffer of a quarter of the memory budget,
+    so the same seed and budget give the same order on every machine.
     """
 
     open: Opener

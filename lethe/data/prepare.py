@@ -8,7 +8,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ KNOWN = ("digits", "watch", "cwru")
 MIRROR_VARIABLE = "LETHE_DATA__MIRROR"
 HOME_VARIABLE = "LETHE_HOME"
 
-Importer = Callable[[Path, dict[str, Any], Originals], None]
+Importer = Callable[[Path, Mapping[str, Any], Originals], None]
 
 
 def prepare(name: str, out: Path, *, originals: Originals, params: Path) -> None:
@@ -50,8 +50,13 @@ def prepare(name: str, out: Path, *, originals: Originals, params: Path) -> None
             f"{params} holds no parameters prepare.{name}. Nothing was written. Run this in the "
             "folder of the project's params.yaml."
         ) from error
-    importer: Importer = importlib.import_module(f"lethe.data.importers.{name}").prepare
-    importer(out, chosen, originals)
+    importer(name)(out, chosen, originals)
+
+
+def importer(name: str) -> Importer:
+    """The importer of a known data set."""
+    found: Importer = importlib.import_module(f"lethe.data.importers.{name}").prepare
+    return found
 
 
 def ensure_prepared(name: str, *, root: Path, home: Path, mirror: Path | None = None) -> bool:

@@ -57,7 +57,7 @@ class Selection(BaseModel):
         if not self.columns() or any(not len(values) for _, values in self._wanted()):
             raise EmptySelectionError(
                 "The selection names nothing to forget. Nothing was changed. Name classes, "
-                "subjects or samples: `lethe unlearn --class LABEL`."
+                "subjects or samples: `lethe unlearn MODEL --dataset PATH --classes A,B`."
             )
 
     def _wanted(self) -> list[tuple[str, pa.Array]]:

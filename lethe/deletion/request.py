@@ -5,13 +5,14 @@ not travel through flow parameters, tags or logs. Those carry the request's own 
 """
 
 import os
+import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from lethe.audit.fields import OpaqueId, Phrase, TicketKey
+from lethe.audit.fields import ID_PATTERN, OpaqueId, Phrase, TicketKey
 from lethe.data.forget_set import ForgetSpec
 from lethe.errors import DataError
 
@@ -67,13 +68,14 @@ def read_request(state: Path, request_id: str) -> DeletionRequest:
         DataError: if there is none, or its file is damaged.
     """
     path = state / FOLDER / f"{request_id}.json"
-    try:
-        return DeletionRequest.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    # An id becomes part of a path: one that is not well formed could lead out of the folder.
+    if not re.fullmatch(ID_PATTERN, request_id) or not path.is_file():
         raise DataError(
             f"There is no deletion request {request_id!r}. Nothing was done. "
             f"File one with `lethe unlearn MODEL --dataset PATH --classes NAME`."
-        ) from None
+        )
+    try:
+        return DeletionRequest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise DataError(
             f"The file of deletion request {request_id!r} is damaged ({error.error_count()} "

@@ -83,15 +83,15 @@ def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
             why = (
                 "No whole class is forgotten, and accuracy cannot show that single rows were"
                 if judged
-                else "No forget row with a known label was given"
+                else "No forgotten rows with a known label were given"
             )
             words = f"{why}: forgetting was not shown."
             yield _fail(name, limit, words)
         elif accuracy is None:
-            yield _unmeasured(name, limit, f"No {part.words} rows were given.")
+            yield _unmeasured(name, limit, f"No {part.words} were given.")
         else:
             words = (
-                f"{_percent(accuracy.share)} of {accuracy.count:,} {part.words} rows are still "
+                f"{_percent(accuracy.share)} of {accuracy.count:,} {part.words} are still "
                 f"recognised (95 % interval up to {_percent(accuracy.high)}); "
                 f"at most {_percent(limit)} allowed."
             )
@@ -99,7 +99,7 @@ def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
     if len(evaluation.forgotten) > 1 and evaluation.confidence is not None:
         named = evaluation.confidence.named_after
         words = (
-            f"{_percent(named)} of the forget rows are answered with one of the forgotten "
+            f"{_percent(named)} of the forgotten rows are answered with one of the forgotten "
             f"classes; at most {_percent(limit)} allowed."
         )
         yield _judge("forgotten_classes_answered", named, limit, words)

@@ -24,8 +24,10 @@ class Part(StrEnum):
 
     @property
     def words(self) -> str:
-        """The part's name in plain words."""
-        return self.value.replace("_", " ", 1).replace("held_out", "held-out")
+        """The rows' name in plain words."""
+        fate, _, seen = self.value.partition("_")
+        side = "forgotten" if fate == "forget" else fate
+        return f"{side} {'training' if seen == 'train' else 'held-out'} rows"
 
 
 FORGET_PARTS = (Part.FORGET_TRAIN, Part.FORGET_HELD_OUT)

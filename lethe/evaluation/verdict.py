@@ -18,8 +18,8 @@ from lethe.evaluation.results import Evaluation, Result
 Rule = Literal["gate_failed", "rebuilt_without", "output_level_passed"]
 
 NEVER_COVERED = (
-    "The feature level was not measured: what the hidden layers still know is not shown.",
-    "Older versions of the model are still in the registry and still remember.",
+    "Hidden layers: the feature level was not measured.",
+    "Older versions that are still in the registry: they still remember.",
     "Backups and copies of the model or the data, wherever they are kept.",
     "Models derived from the parent: fine-tuned, distilled, merged or exported.",
     "Predictions already served, and anything computed from them.",
@@ -89,10 +89,13 @@ def decide(
 
 
 def _gaps(evaluation: Evaluation) -> list[str]:
-    gaps = [f"No {part.words} rows were measured." for part in evaluation.not_measured]
+    gaps = [
+        f"{part.words.capitalize()}: none were given, so nothing was measured on them."
+        for part in evaluation.not_measured
+    ]
     if evaluation.unknown_labels:
         gaps.append(
-            f"{evaluation.unknown_labels:,} rows carry a label that the model does not know; "
-            f"they were left out of every accuracy."
+            f"{evaluation.unknown_labels:,} rows whose label the model does not know: they were "
+            f"left out of every accuracy."
         )
     return gaps

@@ -1,19 +1,18 @@
 """Train a network on rows: one recipe, linear, the same result for the same seed.
 
-    settings = TrainingSettings(network="lethe.models.networks:wdcnn", network_kwargs={"classes": 10})
+    settings = TrainingSettings(network="lethe.models.networks:digits_cnn")
     trained = train(new_network(settings, seed=0), rows, settings, seed=0)
 
 Adam with decoupled weight decay under a one-cycle learning rate (Smith & Topin 2017,
-arXiv 1708.07120), which reaches a network's good accuracy in few epochs. Retraining without a class,
-the reference of every measurement of forgetting, uses the same recipe.
+arXiv 1708.07120), which reaches a network's good accuracy in few epochs. Retraining without a
+class, the reference of every measurement of forgetting, uses the same recipe.
 """
 
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 
 from lethe.data.rows import Rows
 from lethe.errors import DataError, ModelError
+from lethe.models.architecture import Architecture, build
 
 UNKNOWN_LABEL = -1
 
@@ -32,9 +32,7 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    network: str = Field(
-        pattern=r"^[\w.]+:\w+$", description="import path of the factory, module:function"
-    )
+    network: str = Field(description="import path of the factory, module:function")
     network_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the factory"
     )
@@ -61,23 +59,21 @@ def _silent(_done: int, _total: int) -> None:
     """Report nothing."""
 
 
-def new_network(settings: TrainingSettings, *, seed: int = 0) -> nn.Module:
+def new_network(
+    settings: TrainingSettings,
+    *,
+    seed: int = 0,
+    allowed: Sequence[str] = ("lethe.models.networks",),
+) -> nn.Module:
     """The untrained network that the settings name, with weights drawn from the seed.
 
     Raises:
-        ModelError: if the factory cannot be imported or does not accept its arguments.
+        ModelError: if the factory is not in an allowed module or does not make a network.
     """
-    module, _, function = settings.network.partition(":")
-    try:
-        factory: Callable[..., nn.Module] = getattr(import_module(module), function)
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(seed)
-            return factory(**settings.network_kwargs)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"The network {settings.network} with {settings.network_kwargs} cannot be built: "
-            f"{error}. Nothing was trained. Correct `network` and `network_kwargs` in params.yaml."
-        ) from error
+    architecture = Architecture(factory=settings.network, kwargs=settings.network_kwargs)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return build(architecture, allowed)
 
 
 def train(
@@ -131,7 +127,7 @@ def train(
                 logits = model(x)
                 loss = F.cross_entropy(logits, y)
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
                 loss_sum += loss.item() * len(x)
                 correct += (logits.argmax(1) == y).sum().item()

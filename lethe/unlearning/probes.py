@@ -2,10 +2,12 @@
 
 The published update is x_{t+1} = Project(x_t + eta * grad CE(f(x_t), y)). A well-trained model has
 p_y = 1 to float precision on its own rows, where that gradient underflows to nothing. Its direction
-is that of the log-odds, grad CE = (1 - p_F) * grad log((1 - p_F) / p_F), so the log-odds are climbed
-instead and every step is normalised: to its sign for the L-infinity ball, to length one for L2.
+is that of the log-odds, grad CE = (1 - p_F) * grad log((1 - p_F) / p_F), so the log-odds are
+climbed instead and every step is normalised: to its sign for the L-infinity ball, to a
+root-mean-square of one for L2.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -26,7 +28,7 @@ def data_scale(rows: Rows, batch_size: int) -> float:
         count += x.numel()
         total += (x - shift).sum().item()
         squares += (x - shift).square().sum().item()
-    return max(0.0, squares / count - (total / count) ** 2) ** 0.5
+    return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
 
 
 def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
@@ -35,8 +37,9 @@ def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
     return inside - logits.masked_fill(classes, -torch.inf).logsumexp(1)
 
 
-def leave(model: nn.Module, x: Tensor, forgotten: Tensor, *, radius: float, norm: Norm,
-          steps: int) -> Tensor:
+def leave(
+    model: nn.Module, x: Tensor, forgotten: Tensor, *, radius: float, norm: Norm, steps: int
+) -> Tensor:
     """Inputs within `radius` of x (B, ...) at which the forget classes are least likely.
 
     Args:
@@ -52,15 +55,24 @@ def leave(model: nn.Module, x: Tensor, forgotten: Tensor, *, radius: float, norm
     return _climb(model, x, target, radius=radius, norm=norm, steps=steps)
 
 
-def reach(model: nn.Module, x: Tensor, targets: Tensor, classes: int, *, radius: float, norm: Norm,
-          steps: int) -> Tensor:
+def reach(
+    model: nn.Module,
+    x: Tensor,
+    targets: Tensor,
+    classes: int,
+    *,
+    radius: float,
+    norm: Norm,
+    steps: int,
+) -> Tensor:
     """Inputs within `radius` of x (B, ...) that look most like each row's target class (B,)."""
     target = torch.nn.functional.one_hot(targets, classes).bool()
     return _climb(model, x, target, radius=radius, norm=norm, steps=steps)
 
 
-def _climb(model: nn.Module, x: Tensor, target: Tensor, *, radius: float, norm: Norm,
-           steps: int) -> Tensor:
+def _climb(
+    model: nn.Module, x: Tensor, target: Tensor, *, radius: float, norm: Norm, steps: int
+) -> Tensor:
     delta = torch.zeros_like(x)
     step = radius * (1.0 if steps == 1 else 1.5 / steps)
     for _ in range(steps):

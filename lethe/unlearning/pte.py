@@ -12,24 +12,290 @@ public; this is a reconstruction, described with the source of every default in 
 
 import copy
 import time
-from typing import ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from lethe.errors import MethodError
-from lethe.unlearning import probes
-from lethe.unlearning.losses import forget_mass, retained_only
+from lethe.unlearning import losses, probes
+from lethe.unlearning.layers import unfreeze_last
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
-from lethe.unlearning.push_pull import Recipe, push_pull
+from lethe.unlearning.push_pull import Material, Objective, Reference, Schedule, push_pull
 
 HISTOGRAM_BINS = 20
 
 
-class PTE(Recipe):
-    """Settings of the probe; those of the edit are inherited fields of `Recipe`."""
+class PTE(BaseModel):
+    """Settings of PTE; radii are in standard deviations of the forget rows' values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: ClassVar[str] = "pte"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class"})
+
+    norm: probes.Norm = Field(default="linf", description="shape of the probe's ball")
+    epsilon: float = Field(default=0.25, gt=0, description="radius of the probe's ball")
+    steps: int = Field(default=2, ge=1, description="ascent steps of a probe")
+    bank_rows: int = Field(default=128, ge=1, description="most probes kept for the edit")
+    anchors_per_class: int = Field(default=30, ge=0, description="anchors per retained class")
+    anchor_epsilon: float = Field(default=1.0, gt=0, description="radius of an anchor's L2 ball")
+    anchor_steps: int = Field(default=4, ge=1, description="ascent steps of an anchor")
+
+    push: Literal["bounded", "cross_entropy", "none"] = Field(
+        default="bounded", description="-log(1 - p_F), or cross-entropy to the instruction"
+    )
+    push_on: Literal["clean", "probe"] = Field(
+        default="clean", description="push on the forget rows or on their probes"
+    )
+    push_weight: float = Field(default=1.0, ge=0, description="weight of the push")
+    pull: Literal["masked", "teacher_only", "none"] = Field(
+        default="masked", description="mask of the distillation: on both sides or the teacher's"
+    )
+    pull_weight: float = Field(default=10.0, ge=0, description="weight of the pull")
+    temperature: float = Field(default=1.0, gt=0, description="of the distillation")
+
+    edited_share: float = Field(
+        default=0.5, gt=0, le=1, description="share of the layers that change, from the output"
+    )
+    epochs: int = Field(default=20, ge=1, description="most epochs until forgotten")
+    repair_epochs: int = Field(default=2, ge=0, description="epochs after that")
+    learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
+    batch_size: int = Field(default=64, ge=1, description="forget rows per step")
+    target: float = Field(
+        default=0.0, ge=0, lt=1, description="share of forget rows that may stay recognised"
+    )
+
+    def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
+        """Find out where the original model sends forget rows that leave their class.
+
+        Raises:
+            MethodError: if there are no rows, classes or retained classes, if the classes are not
+                the model's, or if its logits are not finite.
+        """
+        started = time.perf_counter()
+        original = copy.deepcopy(model).to(context.device).eval().requires_grad_(False)
+        forgotten = _forgotten(original, forget, context.device)
+        scale = probes.data_scale(forget.rows, self.batch_size)
+        if not 0 < scale < float("inf"):
+            raise MethodError(
+                f"The standard deviation of the forget rows' values is {scale}, so a probe has no "
+                f"scale to move on. The model was left as it was. Look at the rows with `lethe "
+                f"data show`."
+            )
+        count, classes = len(forget.rows), len(forgotten)
+        generator = torch.Generator().manual_seed(context.seed)
+        bank = torch.randperm(count, generator=generator)[: self.bank_rows]
+        kept = torch.zeros(count, dtype=torch.bool).index_fill_(0, bank, value=True)
+        clean_logits = torch.empty(count, classes)
+        probe_logits = torch.empty(count, classes)
+        banked: list[tuple[Tensor, Tensor, Tensor]] = []
+        retained = int((~forgotten).sum())
+        total, done = count + retained * self.anchors_per_class, 0
+        for batch in forget.rows.batches(self.batch_size):
+            x = batch.x.to(context.device)
+            moved = probes.leave(
+                original,
+                x,
+                forgotten,
+                radius=self.epsilon * scale,
+                norm=self.norm,
+                steps=self.steps,
+            )
+            with torch.no_grad():
+                clean_logits[batch.positions] = original(x).float().cpu()
+                probe_logits[batch.positions] = original(moved).float().cpu()
+            keep = kept[batch.positions]
+            banked.append((batch.positions[keep], batch.x[keep], moved.cpu()[keep]))
+            done += len(x)
+            context.progress(done, total)
+        if not (clean_logits.isfinite().all() and probe_logits.isfinite().all()):
+            raise MethodError(
+                "The original model's logits on the forget rows are not all finite. The model was "
+                "left as it was. Evaluate it with `lethe evaluate` before forgetting anything."
+            )
+        mask = forgotten.cpu()
+        labels = losses.retained_only(probe_logits, mask).argmax(1)
+        positions, starts, probe_bank = (torch.cat(parts) for parts in zip(*banked, strict=True))
+        anchors, anchor_logits, anchor_labels = self._anchors(
+            original, starts, forgotten, radius=self.anchor_epsilon * scale, generator=generator
+        )
+        context.progress(total, total)
+        landed = probe_logits.argmax(1)
+        return Instructions(
+            tensors={
+                "labels": labels,
+                "teacher_logits": clean_logits,
+                "probe_inputs": probe_bank,
+                "probe_teacher_logits": probe_logits[positions],
+                "probe_labels": labels[positions],
+                "anchor_inputs": anchors,
+                "anchor_teacher_logits": anchor_logits,
+                "anchor_labels": anchor_labels,
+            },
+            facts={
+                "rows": count,
+                "scale": scale,
+                "landed": landed.bincount(minlength=classes).tolist(),
+                "instructed": labels.bincount(minlength=classes).tolist(),
+                "failed_probes": int(mask[landed].sum()),
+                "confidence_clean": _histogram(clean_logits, mask),
+                "confidence_probe": _histogram(probe_logits, mask),
+                "anchors": len(anchors),
+                "anchors_reached": int((anchor_logits.argmax(1) == anchor_labels).sum()),
+                "seconds": time.perf_counter() - started,
+            },
+        )
+
+    def edit(
+        self,
+        model: nn.Module,
+        forget: ForgetTarget,
+        instructions: Instructions,
+        context: Context,
+    ) -> Edit:
+        """Push and pull a copy of the model.
+
+        Raises:
+            MethodError: if the instructions belong to other rows, or the edit diverges.
+        """
+        started = time.perf_counter()
+        student = copy.deepcopy(model).to(context.device).eval()
+        flags = {name: weight.requires_grad for name, weight in student.named_parameters()}
+        forgotten = _forgotten(student, forget, context.device)
+        material = self._material(forget, instructions, forgotten.cpu())
+        first = next(forget.rows.batches(1)).x.to(context.device)
+        unfreeze_last(student, first, self.edited_share)
+        outcome = push_pull(
+            student,
+            material,
+            self._objective(forgotten),
+            Schedule(
+                epochs=self.epochs,
+                repair_epochs=self.repair_epochs,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                target=self.target,
+            ),
+            device=context.device,
+            seed=context.seed,
+            progress=context.progress,
+        )
+        for name, weight in student.named_parameters():
+            weight.grad = None
+            weight.requires_grad_(flags[name])
+        return Edit(
+            model=student.cpu(),
+            curves=outcome.curves,
+            epochs=len(outcome.curves["loss"]),
+            seconds=time.perf_counter() - started,
+            stopped=outcome.stopped,
+        )
+
+    def _anchors(
+        self,
+        original: nn.Module,
+        starts: Tensor,
+        forgotten: Tensor,
+        *,
+        radius: float,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, logits and target classes of forget rows that were moved to retained classes."""
+        retained = (~forgotten).nonzero().flatten().cpu()
+        targets = retained.repeat_interleave(self.anchors_per_class)
+        chosen = torch.randint(len(starts), (len(targets),), generator=generator)
+        inputs, logits = [starts[:0]], [torch.empty(0, len(forgotten))]
+        for at in torch.split(torch.arange(len(targets)), self.batch_size):
+            start, target = chosen[at], targets[at]
+            moved = probes.reach(
+                original,
+                starts[start].to(forgotten.device),
+                target.to(forgotten.device),
+                len(forgotten),
+                radius=radius,
+                norm="l2",
+                steps=self.anchor_steps,
+            )
+            inputs.append(moved.cpu())
+            with torch.no_grad():
+                logits.append(original(moved).float().cpu())
+        return torch.cat(inputs), torch.cat(logits), targets
+
+    def _material(
+        self, forget: ForgetTarget, instructions: Instructions, forgotten: Tensor
+    ) -> Material:
+        found = instructions.tensors
+        if len(found["labels"]) != len(forget.rows):
+            raise MethodError(
+                f"The instructions are for {len(found['labels'])} forget rows, but there are "
+                f"{len(forget.rows)}. The model was left as it was. Run the probe again."
+            )
+        probed, anchored = (
+            Reference(*(found[f"{kind}_{part}"] for part in ("inputs", "teacher_logits", "labels")))
+            for kind in ("probe", "anchor")
+        )
+        return Material(
+            forget.rows, found["labels"], found["teacher_logits"], probed, anchored, forgotten
+        )
+
+    def _objective(self, forgotten: Tensor) -> Objective:
+        push: dict[str, Any] = {
+            "bounded": lambda logits, _labels: losses.push_bounded(logits, forgotten),
+            "cross_entropy": losses.push_cross_entropy,
+            "none": None,
+        }
+        temperature = self.temperature
+        pull: dict[str, Any] = {
+            "masked": partial(losses.pull_masked, forgotten=forgotten, temperature=temperature),
+            "teacher_only": partial(
+                losses.pull_teacher_only, forgotten=forgotten, temperature=temperature
+            ),
+            "none": None,
+        }
+        return Objective(
+            push=push[self.push],
+            pull=pull[self.pull],
+            push_weight=self.push_weight,
+            pull_weight=self.pull_weight,
+            push_on_probes=self.push_on == "probe",
+        )
+
+
+def _forgotten(model: nn.Module, forget: ForgetTarget, device: torch.device) -> Tensor:
+    """Mask (K,) of the forget classes, after checking that there is something to do."""
+    if not len(forget.rows):
+        raise MethodError(
+            "The forget set holds no rows. The model was left as it was. Check the selection with "
+            "`lethe data show`."
+        )
+    with torch.no_grad():
+        logits = model(next(forget.rows.batches(1)).x.to(device))
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        raise MethodError(
+            "The model does not return logits of shape (rows, classes). It was left as it was. "
+            "Wrap it in a module that does and register it with `lethe model adopt`."
+        )
+    known, wanted = logits.shape[1], set(forget.classes)
+    if not wanted or not wanted <= set(range(known)):
+        raise MethodError(
+            f"The classes to forget, {sorted(wanted)}, are not among the model's {known} outputs. "
+            f"The model was left as it was. Select by class labels that the model knows."
+        )
+    if len(wanted) == known:
+        raise MethodError(
+            f"All {known} classes of the model are to be forgotten, so no class is left to send "
+            f"rows to. The model was left as it was. Retire the model instead: `lethe model`."
+        )
+    mask = torch.zeros(known, dtype=torch.bool, device=device)
+    mask[sorted(wanted)] = True
+    return mask
+
+
+def _histogram(logits: Tensor, forgotten: Tensor) -> list[int]:
+    """Counts of p_F in equal bins over 0..1."""
+    mass = losses.forget_mass(logits, forgotten).clamp(0, 1)
+    return [int(count) for count in torch.histc(mass, HISTOGRAM_BINS, 0, 1).tolist()]

@@ -1,52 +1,63 @@
-"""The edit: push the forget classes away and pull the rest into place, until it is forgotten.
+"""The edit: push the forget classes away and pull the rest into place until they are forgotten.
 
 Every step takes some forget rows, some of their probes and some anchors, so that an epoch passes
-the forget set, the bank of probes and the anchors once each. The rate stays constant until the
-forget classes are gone; then follows the repair, with the same loss and a rate that falls to zero.
+each of them about once. The learning rate stays constant until no forget row is recognised any
+more; then follows the repair, with the same loss and a rate that falls to zero.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lethe.data.rows import Rows
 from lethe.errors import MethodError
-from lethe.unlearning.losses import forget_mass
 from lethe.unlearning.method import Progress
+
+
+class Reference(NamedTuple):
+    """Inputs (m, ...), the original's logits (m, K) and a label (m,) for each."""
+
+    inputs: Tensor
+    logits: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the edit learns from, on the CPU, beside the forget rows themselves.
+    """What the edit learns from, on the CPU.
 
-    `labels` (n,) and `teacher` (n, K) belong to the forget rows by position; a reference is a pair
-    of inputs (m, ...) and the original's logits (m, K).
+    `labels` (n,) and `logits` (n, K) belong to the forget rows, by position.
     """
 
+    rows: Rows
     labels: Tensor
-    teacher: Tensor
-    probes: tuple[Tensor, Tensor]
-    anchors: tuple[Tensor, Tensor]
+    logits: Tensor
+    probes: Reference
+    anchors: Reference
     forgotten: Tensor
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Push on logits and instructions, pull on logits and the original's logits; (B,) each."""
+    """Push on (logits, instructions), pull on (logits, the original's logits); one value per row.
 
-    push: Callable[[Tensor, Tensor], Tensor]
-    pull: Callable[[Tensor, Tensor], Tensor]
-    push_on_probe: bool
+    A term that is None is left out.
+    """
+
+    push: Callable[[Tensor, Tensor], Tensor] | None
+    pull: Callable[[Tensor, Tensor], Tensor] | None
     push_weight: float
     pull_weight: float
+    push_on_probes: bool
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast."""
+    """How long and how fast; `target` is the share of forget rows that may stay recognised."""
 
     epochs: int
     repair_epochs: int
@@ -55,17 +66,26 @@ class Schedule:
     target: float
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Curves with one value per epoch and a sentence on why the edit ended."""
+class Outcome(NamedTuple):
+    """Curves with one value per epoch each and a sentence on why the edit ended."""
 
     curves: Mapping[str, list[float]]
     stopped: str
 
 
+class _Step(NamedTuple):
+    at: float
+    """Share of the epoch that is done."""
+    rows: Reference
+    probes: Reference
+    anchors: Reference
+
+
+CURVES = ("loss", "push", "pull", "forget_accuracy")
+
+
 def push_pull(
     student: nn.Module,
-    rows: Rows,
     material: Material,
     objective: Objective,
     schedule: Schedule,
@@ -73,84 +93,118 @@ def push_pull(
     device: torch.device,
     seed: int,
     progress: Progress,
-    opt: str = "adam",
-    hook=None,
 ) -> Outcome:
-    """Edit `student` in place.
+    """Edit the weights of `student` that require gradients, in place.
 
     Raises:
-        MethodError: if the loss stops being finite.
+        MethodError: if a loss or a weight stops being finite.
     """
-    weights = [p for p in student.parameters() if p.requires_grad]
-    if opt == "adam":
-        optimizer = torch.optim.Adam(weights, lr=schedule.learning_rate)
-    else:
-        optimizer = torch.optim.SGD(weights, lr=schedule.learning_rate, momentum=0.9)
+    weights = [weight for weight in student.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=schedule.learning_rate)
     forgotten = material.forgotten.to(device)
-    curves: dict[str, list[float]] = {k: [] for k in ("loss", "push", "pull", "forget_accuracy")}
+    curves: dict[str, list[float]] = {name: [] for name in CURVES}
     total = schedule.epochs + schedule.repair_epochs
-    repair_left: int | None = None
-    stopped = "not forgotten"
+    forgotten_at: int | None = None
     for epoch in range(total):
-        sums = {name: 0.0 for name in curves}
-        count = 0
-        steps, batches = _epoch(rows, material, schedule.batch_size, seed + epoch)
-        for index, (x, y, teacher, px, pt, ax, at) in enumerate(batches):
-            if repair_left is not None:
-                done = 1 - (repair_left - index / steps) / schedule.repair_epochs
-                for g in optimizer.param_groups:
-                    g["lr"] = schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-            n, m = len(x), len(px)
-            logits = student(torch.cat((x, px, ax)).to(device))
-            zf, zp, za = logits[:n], logits[n : n + m], logits[n + m :]
-            y, teacher, pt, at = (t.to(device) for t in (y, teacher, pt, at))
-            push = objective.push(zf, y).mean()
-            if objective.push_on_probe and m:
-                push = objective.push(zp, y[:m]).mean()
-            pulls = [objective.pull(zf, teacher)]
-            if m:
-                pulls.append(objective.pull(zp, pt))
-            if len(za):
-                pulls.append(objective.pull(za, at))
-            pull = sum(p.mean() for p in pulls)
-            loss = objective.push_weight * push + objective.pull_weight * pull
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            sums["loss"] += loss.item() * n
-            sums["push"] += push.item() * n
-            sums["pull"] += pull.item() * n
-            sums["forget_accuracy"] += forgotten[zf.argmax(1)].sum().item()
-            count += n
-        for name, value in sums.items():
-            curves[name].append(value / count)
-        if not math.isfinite(sums["loss"]):
-            raise MethodError("The edit diverged")
-        progress(epoch + 1, total)
-        if hook: hook(epoch, student)
-        if repair_left is not None:
-            repair_left -= 1
-            if repair_left <= 0:
-                stopped = "forgotten"
-                break
-        elif curves["forget_accuracy"][-1] <= schedule.target:
-            repair_left = schedule.repair_epochs
-            if not repair_left: break
-    return Outcome(curves, stopped)
+        sums = torch.zeros(len(CURVES) + 1, device=device)
+        for step in _steps(material, schedule.batch_size, seed * 100_003 + epoch):
+            if forgotten_at is not None:
+                done = (epoch - forgotten_at + step.at) / schedule.repair_epochs
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2
+            sums += _update(student, optimizer, _to(step, device), objective, forgotten)
+        *means, _ = (sums / sums[-1]).tolist()
+        if not all(map(math.isfinite, means)) or not all(w.isfinite().all() for w in weights):
+            raise MethodError(
+                f"The edit diverged in epoch {epoch + 1}: a loss or a weight is not finite. The "
+                f"model was left as it was. Lower `learning_rate` in the method's options."
+            )
+        for name, mean in zip(CURVES, means, strict=True):
+            curves[name].append(mean)
+        if forgotten_at is None and means[-1] <= schedule.target:
+            forgotten_at = epoch + 1
+        last = schedule.epochs if forgotten_at is None else forgotten_at + schedule.repair_epochs
+        progress(epoch + 1, last)
+        if epoch + 1 == last:
+            break
+    if forgotten_at is None:
+        share = curves["forget_accuracy"][-1]
+        return Outcome(curves, f"Not forgotten: {share:.1%} recognised after {epoch + 1} epochs.")
+    return Outcome(
+        curves, f"Forgotten after {forgotten_at} epochs, {epoch + 1 - forgotten_at} of repair."
+    )
 
 
-def _epoch(rows: Rows, material: Material, batch_size: int, seed: int):
-    """Number of steps and the steps themselves."""
-    n, m, a = len(rows), len(material.probes[0]), len(material.anchors[0])
-    steps = max(math.ceil(n / batch_size), math.ceil(a / batch_size), 1)
-    g = torch.Generator().manual_seed(seed)
-    size = math.ceil(n / steps)
-    po, ao = torch.randperm(m, generator=g), torch.randperm(a, generator=g)
-    steps = math.ceil(n / size)
-    pc = list(torch.tensor_split(po, steps)); ac = list(torch.tensor_split(ao, steps))
-    def it():
-        for k, b in enumerate(rows.batches(size, seed=seed)):
-            p, q = pc[k], ac[k]
-            yield (b.x, material.labels[b.positions], material.teacher[b.positions],
-                   material.probes[0][p], material.probes[1][p], material.anchors[0][q], material.anchors[1][q])
-    return steps, it()
+def _update(
+    student: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: _Step,
+    objective: Objective,
+    forgotten: Tensor,
+) -> Tensor:
+    """One optimiser step; sums over the forget rows in the order of CURVES, and their number."""
+    parts = (step.rows, step.probes, step.anchors)
+    logits = student(torch.cat([part.inputs for part in parts]))
+    clean, probes, anchors = logits.split([len(part.inputs) for part in parts])
+    zero = logits.new_zeros(())
+    push = pull = zero
+    if objective.push is not None:
+        pushed = (probes, step.probes) if objective.push_on_probes else (clean, step.rows)
+        push = objective.push(pushed[0], pushed[1].labels).mean()
+    if objective.pull is not None:
+        for student_logits, part in zip((clean, probes, anchors), parts, strict=True):
+            if len(student_logits):
+                pull = pull + objective.pull(student_logits, part.logits).mean()
+    loss = objective.push_weight * push + objective.pull_weight * pull
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    optimizer.step()
+    count = len(clean)
+    recognised = forgotten[clean.argmax(1)].float().mean()
+    values = torch.stack((loss, push, pull, recognised, torch.ones_like(zero)))
+    return values.detach() * count
+
+
+def _steps(material: Material, batch_size: int, seed: int) -> Iterator[_Step]:
+    """Steps of one epoch. Forget rows fewer than the anchors are passed several times."""
+    rows, probes, anchors = material.rows, material.probes, material.anchors
+    passes = max(1, len(anchors.inputs) // len(rows))
+    total = passes * len(rows)
+    steps = math.ceil(max(total, len(anchors.inputs)) / batch_size)
+    size = math.ceil(total / steps)
+    generator = torch.Generator().manual_seed(seed)
+    next_probes = _endless(probes, total, batch_size, generator)
+    next_anchors = _endless(anchors, total, batch_size, generator)
+    seen = 0
+    for number in range(passes):
+        for batch in rows.batches(size, seed=seed * 1009 + number):
+            at = batch.positions
+            clean = Reference(batch.x, material.logits[at], material.labels[at])
+            yield _Step(seen / total, clean, next_probes(len(at)), next_anchors(len(at)))
+            seen += len(at)
+
+
+def _endless(
+    pool: Reference, total: int, batch_size: int, generator: torch.Generator
+) -> Callable[[int], Reference]:
+    """Takes from the pool, reshuffled whenever it is used up, in step with the forget rows.
+
+    Beside a forget set much larger than the pool, a quarter of a batch is taken at least.
+    """
+    size = len(pool.inputs)
+    order = torch.empty(0, dtype=torch.long)
+
+    def take(rows: int) -> Reference:
+        nonlocal order
+        count = min(size, max(math.ceil(rows * size / total), batch_size // 4))
+        if len(order) < count:
+            order = torch.cat((order, torch.randperm(size, generator=generator)))
+        chosen, order = order[:count], order[count:]
+        return Reference(*(tensor[chosen] for tensor in pool))
+
+    return take
+
+
+def _to(step: _Step, device: torch.device) -> _Step:
+    parts = (step.rows, step.probes, step.anchors)
+    return _Step(step.at, *(Reference(*(t.to(device) for t in part)) for part in parts))

@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names if name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError) as error:
         raise _wrong(path, "it is no .npz file of plain arrays") from error
     if not {"x", "y"} <= set(arrays):
         raise _wrong(path, "it lacks the array x or y")

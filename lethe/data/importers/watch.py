@@ -87,14 +87,15 @@ def read_wheel(path: Path, wheel: Mapping[str, str]) -> Windows:
     """Cut the recordings inside the wheel into windows of 100 steps, one every 50."""
     with zipfile.ZipFile(path) as archive:
         data = read_object_npy(archive.read(wheel["member"]))
+    starts = [range(0, len(recording) - STEPS + 1, HOP) for recording in data["X"]]
+    counts = [len(places) for places in starts]
     cut = [
-        np.stack([recording[start : start + STEPS] for start in starts])
-        for recording in data["X"]
-        if (starts := range(0, len(recording) - STEPS + 1, HOP))
+        recording[start : start + STEPS]
+        for recording, places in zip(data["X"], starts, strict=True)
+        for start in places
     ]
-    counts = [len(windows) for windows in cut]
     return Windows(
-        np.concatenate(cut).astype(np.float32),
+        np.stack(cut).astype(np.float32),
         np.repeat(data["y"], counts),
         np.repeat(data["subject"], counts),
     )

@@ -1,0 +1,93 @@
+"""Measure two registered versions on the rows of a filed request."""
+
+from prefect import task
+from pydantic import BaseModel, ConfigDict
+
+from lethe.data.forget_set import ForgetSet
+from lethe.data.forget_set import resolve_forget_set as resolve
+from lethe.deletion.request import read_request
+from lethe.errors import ModelError
+from lethe.evaluation.output_level import evaluate
+from lethe.evaluation.results import Evaluation
+from lethe.evaluation.verdict import Decision, decide
+from lethe.keys import record_key
+from lethe.models.device import pick_device
+from lethe.settings import Settings
+from model_registry import tags
+from model_registry.connection import connect
+from model_registry.pull import PulledVersion, pull_version
+from tasks.decide import rows_by_part
+from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
+from tasks.progress import progress
+
+
+class Comparison(BaseModel):
+    """One version measured against another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: str
+    against: str
+    request_id: str
+    evaluation: Evaluation
+    decision: Decision
+
+
+@task(**SAFE_TO_RETRY)
+def pull_pair(
+    settings: Settings, version: str, against: str | None
+) -> tuple[PulledVersion, PulledVersion]:
+    """The version to judge, and the one named or else its parent."""
+    client = connect(settings)
+    judged = pull_version(client, version, settings)
+    other = against or judged.tags.get(tags.PARENT)
+    if other is None:
+        raise ModelError(
+            f"{judged.ref} came from no other version. Nothing was measured. "
+            f"Name one to compare with: `lethe evaluate {judged.ref} --against NAME/NUMBER`."
+        )
+    return judged, pull_version(client, other, settings)
+
+
+@task(**SAFE_TO_RETRY)
+def forget_set_of(settings: Settings, judged: PulledVersion, request_id: str | None) -> ForgetSet:
+    """The forget set of the request named, or of the one that the version was made for."""
+    found = request_id or judged.tags.get(tags.REQUEST)
+    if found is None:
+        raise ModelError(
+            f"{judged.ref} was made for no deletion request. Nothing was measured. "
+            f"Name the rows by a filed request: `lethe evaluate {judged.ref} --request ID`."
+        )
+    spec = read_request(settings.state, found).forget
+    pinned = judged.tags.get(tags.GIT_REV) if request_id is None else None
+    spec = spec.model_copy(update={"rev": pinned}) if pinned else spec
+    return resolve(spec, max_share=settings.data.max_share, key=record_key(settings.state))
+
+
+@task(**IN_MEMORY)
+def compare(
+    settings: Settings,
+    judged: PulledVersion,
+    other: PulledVersion,
+    forget: ForgetSet,
+    request_id: str | None,
+) -> Comparison:
+    """Measure both on the same rows and hold the figures against the thresholds."""
+    classes = other.facts.classes or forget.info.classes
+    with progress("Evaluating") as report:
+        evaluation = evaluate(
+            other.network,
+            judged.network,
+            rows_by_part(settings, forget, classes),
+            classes=classes,
+            forgotten=[classes.index(name) for name in forget.class_names],
+            device=pick_device(settings.device),
+            progress=report,
+        )
+    return Comparison(
+        version=str(judged.ref),
+        against=str(other.ref),
+        request_id=request_id or judged.tags[tags.REQUEST],
+        evaluation=evaluation,
+        decision=decide(evaluation, settings.gates),
+    )

@@ -1,0 +1,30 @@
+"""What all tests share: no telemetry, no state of the person who runs them."""
+
+import os
+
+import pytest
+
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
+MIRROR = "LETHE_DATA__MIRROR"
+_MIRROR_FOLDER = os.environ.get(MIRROR)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings_only(monkeypatch):
+    """Settings in the environment of the person who runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith("LETHE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """The folder with original data files; the test is skipped where there is none."""
+    if _MIRROR_FOLDER is None:
+        pytest.skip(f"set {MIRROR} to the folder with the original data files (docs/data.md)")
+    monkeypatch.setenv(MIRROR, _MIRROR_FOLDER)
+    return _MIRROR_FOLDER

@@ -1,0 +1,196 @@
+"""The flow `unlearn` on real MLflow, DVC and Prefect: what it registers, refuses and reuses."""
+
+import json
+
+import pytest
+
+from flows.unlearn import unlearn
+from lethe.audit.statement import Statement, canonical_bytes, digest
+from lethe.data.forget_set import ForgetSpec
+from lethe.data.selection import Selection
+from lethe.deletion.request import DeletionRequest, file_request
+from lethe.errors import ForgetSetError, MethodError, ModelError, RefusedError
+from lethe.settings import load_settings
+from model_registry import tags
+from model_registry.aliases import promote, rollback
+from model_registry.connection import connect
+from model_registry.pull import pull_version
+from model_registry.run import artifact_path
+from model_registry.version import VersionRef
+
+
+def file_deletion(*classes, model="digits@champion", rev="HEAD", **more):
+    settings = load_settings()
+    spec = ForgetSpec(dataset="data/digits", rev=rev, selection=Selection(classes=classes))
+    return file_request(settings.state, DeletionRequest(model=model, forget=spec, **more)).id
+
+
+def versions(client):
+    return sorted(int(v.version) for v in client.search_model_versions("name = 'digits'"))
+
+
+def champion(client):
+    return int(client.get_model_version_by_alias("digits", "champion").version)
+
+
+def runs_with_verdict(client, verdict):
+    experiment = client.get_experiment_by_name("lethe").experiment_id
+    return client.search_runs([experiment], f"tags.`{tags.VERDICT}` = '{verdict}'")
+
+
+def test_a_class_is_forgotten_and_the_successor_carries_its_lineage(project):
+    result = unlearn(file_deletion("3", ground="GDPR Art. 17(1)(b)"), reference=True)
+    settings = load_settings()
+    client = connect(settings)
+
+    assert (result.parent, result.successor, result.verdict) == (
+        "digits/1",
+        "digits/2",
+        "suppressed",
+    )
+    assert champion(client) == 2
+    version = client.get_model_version("digits", "2")
+    parent = client.get_model_version("digits", "1")
+    assert version.tags[tags.PARENT] == "digits/1"
+    assert version.tags[tags.FORGOTTEN] == "3"
+    assert parent.tags[tags.SUPERSEDED_BY] == "digits/2"
+    assert "#/models/digits/versions/1" in version.description
+    assert "#/models/digits/versions/2" in parent.description
+
+    run = client.get_run(result.run_id)
+    contexts = {item.tags[0].value: item.dataset.digest for item in run.inputs.dataset_inputs}
+    assert contexts == dict.fromkeys(["forget", "evaluation"], version.tags[tags.DVC_MD5])
+    assert [m.model_id for m in run.inputs.model_inputs] == [parent.source.removeprefix("models:/")]
+    assert run.data.metrics["after/forget_held_out"] == 0
+    assert run.data.metrics["seconds/retraining"] > 0
+    assert len(client.get_metric_history(result.run_id, "edit/loss")) >= 1
+
+    statement = Statement.model_validate_json(
+        artifact_path(result.run_id, tags.STATEMENT_FILE).read_bytes()
+    )
+    assert digest(statement) == version.tags[tags.STATEMENT]
+    assert (
+        canonical_bytes(statement) == artifact_path(result.run_id, tags.STATEMENT_FILE).read_bytes()
+    )
+    assert statement.predicate.successor.weights_sha256 == version.tags[tags.WEIGHTS]
+    report = artifact_path(result.run_id, tags.REPORT_FILE).read_text()
+    assert "suppressed" in report.lower()
+    assert (artifact_path(result.run_id, tags.PLOTS_FOLDER) / "accuracy_per_class.png").is_file()
+
+
+def test_the_successor_is_served_like_its_parent(project):
+    import mlflow
+    import numpy as np
+
+    unlearn(file_deletion("7"))
+    connect(load_settings())
+    inputs = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
+    before = mlflow.pyfunc.load_model("models:/digits/1")
+    after = mlflow.pyfunc.load_model("models:/digits/2")
+    assert after.predict(inputs).shape == before.predict(inputs).shape == (5, 10)
+    assert after.metadata.signature == before.metadata.signature
+    assert mlflow.artifacts.load_text(
+        "models:/digits/2/requirements.txt"
+    ) == mlflow.artifacts.load_text("models:/digits/1/requirements.txt")
+
+
+def test_already_forgotten_is_success_and_does_nothing_twice(project):
+    first = unlearn(file_deletion("3"))
+    again = unlearn(file_deletion("3"))
+    elsewhere = unlearn(file_deletion("3", model="digits/1"))
+    assert first.status == "registered"
+    assert (again.status, again.successor) == ("already_forgotten", "digits/2")
+    assert (elsewhere.status, elsewhere.successor) == ("already_forgotten", "digits/2")
+    assert versions(connect(load_settings())) == [1, 2]
+
+
+def test_without_promotion_the_alias_stays_and_can_be_moved_later_and_back(project):
+    result = unlearn(file_deletion("3"), promote=False)
+    client = connect(load_settings())
+    assert (champion(client), result.alias) == (1, "candidate")
+
+    assert promote(client, VersionRef("digits", 2), "champion")
+    assert champion(client) == 2
+    left, now = rollback(client, "digits", "champion")
+    assert (str(left), str(now), champion(client)) == ("digits/2", "digits/1", 1)
+
+
+def test_an_alias_that_somebody_moved_is_left_alone(project):
+    unlearn(file_deletion("3"), promote=False)
+    client = connect(load_settings())
+    unlearn(file_deletion("5", model="digits/1"), promote=False)
+    client.set_registered_model_alias("digits", "champion", "3")
+    assert not promote(client, VersionRef("digits", 2), "champion")
+    assert champion(client) == 3
+
+
+def test_a_refused_run_registers_nothing_and_is_recorded(project, monkeypatch):
+    monkeypatch.setenv("LETHE_GATES__MIN_AGREEMENT", "1.0")
+    monkeypatch.setenv("LETHE_GATES__MAX_RETAINED_LOSS", "0.0")
+    request = file_deletion("8")
+    with pytest.raises(RefusedError, match="aliases are unchanged"):
+        unlearn(request, options={"pull": "none", "epochs": 3})
+    client = connect(load_settings())
+    assert versions(client) == [1]
+    assert champion(client) == 1
+    (run,) = runs_with_verdict(client, "refused")
+    assert run.info.status == "FINISHED"
+    statement = json.loads(artifact_path(run.info.run_id, tags.STATEMENT_FILE).read_bytes())
+    assert statement["predicate"]["verdict"] == "refused"
+    assert "successor" not in statement["predicate"] or not statement["predicate"]["successor"]
+    assert "refused" in client.get_model_version("digits", "1").description
+
+
+def test_bad_input_is_refused_before_any_run_is_opened(project):
+    client = connect(load_settings())
+    before = len(client.search_runs([client.get_experiment_by_name("lethe").experiment_id]))
+    with pytest.raises(ForgetSetError, match="Nothing was"):
+        unlearn(file_deletion("eleven"))
+    with pytest.raises(MethodError, match="no unlearning method"):
+        unlearn(file_deletion("3"), method="wishing")
+    with pytest.raises(ModelError, match="no model version"):
+        unlearn(file_deletion("3", model="digits/99"))
+    after = len(client.search_runs([client.get_experiment_by_name("lethe").experiment_id]))
+    assert before == after
+
+
+def test_a_run_that_was_killed_after_registering_is_finished_not_repeated(project, monkeypatch):
+    import tasks.finish
+
+    request = file_deletion("3")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tasks.finish, "build_statement", killed)
+        with pytest.raises(BaseException, match=r".*"):
+            unlearn(request)
+    client = connect(load_settings())
+    assert versions(client) == [1, 2]
+    assert champion(client) == 1
+
+    result = unlearn(request)
+    assert (result.status, result.successor) == ("registered", "digits/2")
+    assert versions(client) == [1, 2]
+    assert champion(client) == 2
+
+
+def test_replaced_weights_are_noticed(project):
+    client = connect(load_settings())
+    source = client.get_model_version("digits", "1").source.removeprefix("models:/")
+    (weights,) = (project / ".lethe" / "artifacts").rglob(f"{source}/**/weights.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match="do not match their record"):
+        pull_version(client, "digits@champion", load_settings())
+
+
+def test_no_ids_of_people_or_rows_reach_tags_params_or_artifacts(project):
+    result = unlearn(file_deletion("3"))
+    run = connect(load_settings()).get_run(result.run_id)
+    texts = [*run.data.tags.values(), *run.data.params.values()]
+    folder = artifact_path(result.run_id, "")
+    texts += [p.read_text(errors="ignore") for p in folder.rglob("*") if p.is_file()]
+    assert not [t for t in texts if "digits-0" in t]

@@ -1,0 +1,218 @@
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lethe.audit.fields import flat_settings
+from lethe.audit.predicate import Gate, Method, Predicate
+from lethe.audit.statement import Statement, canonical_bytes, digest
+
+A, B = "a" * 64, "b" * 64
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def content(**changes):
+    """A whole predicate as plain data, changed in some places."""
+    return {
+        "request": {
+            "id": "req-1",
+            "ground": "GDPR Art. 17(1)(b)",
+            "received_at": NOON,
+            "kind": "class",
+            "ticket": "DPO-7",
+        },
+        "parent": {"uri": "models:/digits/1", "version": 1, "weights_sha256": A},
+        "successor": {"uri": "models:/digits/2", "version": 2, "weights_sha256": B},
+        "data": {
+            "repository": "https://example.org/data.git",
+            "path": "data/digits",
+            "git_rev": "c" * 40,
+            "dvc_md5": "d" * 32 + ".dir",
+            "kind": "class",
+            "classes": ("3",),
+            "count": 137,
+            "held_out_count": 46,
+            "total": 1347,
+            "set_digest": "e" * 64,
+        },
+        "method": {"name": "pte", "settings": {"epochs": 5, "rate": 0.001}, "seed": 0},
+        "compute": {"device": "cpu", "seconds": {"probe": 0.5, "edit": 1.25}},
+        "code": {
+            "lethe": "0.1.0",
+            "python": "3.11.7",
+            "platform": "Linux",
+            "environment_sha256": "f" * 64,
+        },
+        "figures": {"after.forget_held_out": 0.0},
+        "gates": (
+            {
+                "name": "agreement",
+                "measured": 0.99,
+                "threshold": 0.95,
+                "comparison": ">=",
+                "passed": True,
+                "words": "Parent and successor agree.",
+            },
+        ),
+        "verdict": "suppressed",
+        "rule": "output_level_passed",
+        "reason": "The output level passed.",
+        "not_covered": ("Hidden layers.",),
+        "times": {"started": NOON, "finished": NOON + timedelta(seconds=9)},
+        "run_id": "0123456789abcdef",
+    } | changes
+
+
+def statement(**changes) -> Statement:
+    return Statement.of(Predicate.model_validate(content(**changes)))
+
+
+REFUSAL = {"successor": None, "verdict": "refused", "rule": "gate_failed"}
+
+
+def test_the_outside_is_an_in_toto_statement_about_the_successor():
+    outside = json.loads(canonical_bytes(statement()))
+    assert set(outside) == {"_type", "subject", "predicateType", "predicate"}
+    assert outside["_type"] == "https://in-toto.io/Statement/v1"
+    assert outside["subject"] == [{"name": "models:/digits/2", "digest": {"sha256": B}}]
+    assert outside["predicateType"] == "https://lethe.dev/statement/v0.1"
+
+
+def test_a_refusal_is_about_the_parent_which_stays():
+    outside = json.loads(canonical_bytes(statement(**REFUSAL)))
+    assert outside["subject"] == [{"name": "models:/digits/1", "digest": {"sha256": A}}]
+    assert outside["predicate"]["successor"] is None
+
+
+def test_it_comes_back_from_its_own_bytes():
+    for one in (statement(), statement(**REFUSAL)):
+        written = canonical_bytes(one)
+        assert canonical_bytes(Statement.model_validate_json(written)) == written
+        assert digest(one) == hashlib.sha256(written).hexdigest()
+
+
+def test_every_change_changes_the_digest():
+    digests = {
+        digest(statement(**change))
+        for change in ({}, {"run_id": "other"}, {"reason": "Another."}, REFUSAL)
+    }
+    assert len(digests) == 4
+
+
+def test_times_are_written_in_utc():
+    there = NOON.astimezone(timezone(timedelta(hours=8)))
+    moved = statement(times={"started": there, "finished": there})
+    assert b'"started":"2026-11-21T12:00:00Z"' in canonical_bytes(moved)
+
+
+scalars = st.one_of(
+    st.booleans(),
+    st.none(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=50),
+)
+
+
+@given(
+    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), scalars),
+    st.integers(-(2**64), 2**64),
+    st.randoms(use_true_random=False),
+)
+def test_bytes_do_not_depend_on_the_order_of_keys(settings, seed, order):
+    def shuffled(value):
+        if isinstance(value, dict):
+            items = [(key, shuffled(item)) for key, item in value.items()]
+            order.shuffle(items)
+            return dict(items)
+        return value
+
+    plain = content(method={"name": "m", "settings": settings, "seed": seed})
+    written = canonical_bytes(Statement.of(Predicate.model_validate(plain)))
+    again = Statement.of(Predicate.model_validate(shuffled(plain)))
+    assert canonical_bytes(again) == written
+    assert canonical_bytes(Statement.model_validate_json(written)) == written
+
+
+def test_bytes_are_those_that_any_reader_of_json_can_rebuild():
+    """Sorted keys and no spaces: for ASCII keys that is RFC 8785, done by another library."""
+    written = canonical_bytes(statement())
+    rebuilt = json.dumps(json.loads(written), sort_keys=True, separators=(",", ":"))
+    assert rebuilt.encode() == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (1 / 3, b"0.333333"),
+        (1.23456789e-7, b"1.23457e-7"),
+        (98765.4321, b"98765.4"),
+        (1.0, b"1"),
+        (2**53 - 1, b"9007199254740991"),
+        (2**53, b'"9007199254740992"'),
+        (-(2**60), b'"-1152921504606846976"'),
+        (9007195000000000.0, b'"9007200000000000"'),
+        (1e30, b"1e+30"),
+        (True, b"true"),
+    ],
+)
+def test_how_numbers_are_written(value, written):
+    method = {"name": "m", "settings": {"value": value}, "seed": 0}
+    assert b'"settings":{"value":' + written + b"}" in canonical_bytes(statement(method=method))
+
+
+def test_a_large_seed_comes_back_as_a_number():
+    one = statement(method={"name": "m", "settings": {}, "seed": 2**63})
+    back = Statement.model_validate_json(canonical_bytes(one))
+    assert back.predicate.method.seed == 2**63
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_figures_that_are_not_numbers_are_refused(value):
+    with pytest.raises(ValidationError):
+        statement(figures={"drift.kl": value})
+    with pytest.raises(ValidationError):
+        Gate.model_validate({**content()["gates"][0], "measured": value})
+    with pytest.raises(ValidationError):
+        Method(name="m", settings={"rate": value}, seed=0)
+
+
+def changed(section, **fields):
+    return {section: {**content()[section], **fields}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"successor": None},
+        {"verdict": "refused"},
+        changed("request", kind="subject"),
+        changed("parent", version=7),
+        changed("data", git_rev="HEAD"),
+        changed("times", finished=NOON - timedelta(seconds=1)),
+        changed("times", started=NOON.replace(tzinfo=None)),
+        {"not_covered": ()},
+    ],
+    ids=lambda changes: str(changes)[:60],
+)
+def test_what_contradicts_itself_is_refused(changes):
+    with pytest.raises(ValidationError):
+        statement(**changes)
+
+
+def test_a_subject_of_another_version_is_refused():
+    forged = json.loads(canonical_bytes(statement()))
+    forged["subject"][0]["digest"]["sha256"] = A
+    with pytest.raises(ValidationError, match="subject"):
+        Statement.model_validate_json(json.dumps(forged))
+
+
+def test_settings_are_flattened():
+    nested = {"adam": {"betas": (0.9, 0.99), "rate": 1e-3}, "steps": [], "mask": None}
+    flat = flat_settings(nested)
+    assert flat == {"adam.betas": "0.9, 0.99", "adam.rate": 1e-3, "steps": "", "mask": None}
+    Method(name="m", settings=flat, seed=0)
