@@ -67,9 +67,9 @@ def unlearn(
             instructions = probe(record)
             edit = push_pull(record, instructions)
             retrained = retrain_reference(record) if reference else None
-            evaluation = measure(record, edit, retrained)
+            evaluation, seconds = measure(record, edit, retrained)
         decision = decide_verdict(record, evaluation)
-        outcome = Outcome(instructions, edit, retrained, evaluation, decision)
+        outcome = Outcome(instructions, edit, retrained, evaluation, seconds, decision)
 
         # ## Register, or say why not
         if outcome.refused:

@@ -1,5 +1,7 @@
 """Measure parent and edit on the same rows, and decide whether the edit may be registered."""
 
+import time
+
 from prefect import task
 
 from lethe.data.forget_set import ForgetSet
@@ -24,10 +26,13 @@ SPLITS: dict[Part, Split] = {
 
 
 @task(**IN_MEMORY)
-def measure(record: Record, edit: Edit, retrained: TrainedNetwork | None) -> Evaluation:
-    """Did it forget, and what did it cost: on training and held-out rows."""
+def measure(
+    record: Record, edit: Edit, retrained: TrainedNetwork | None
+) -> tuple[Evaluation, float]:
+    """Did it forget, and what did it cost, on training and held-out rows; and the seconds taken."""
+    started = time.perf_counter()
     with progress("Evaluating") as report:
-        return evaluate(
+        evaluation = evaluate(
             record.parent.network,
             edit.model,
             rows_by_part(record.settings, record.forget, record.classes),
@@ -37,6 +42,7 @@ def measure(record: Record, edit: Edit, retrained: TrainedNetwork | None) -> Eva
             reference=None if retrained is None else retrained.model,
             progress=report,
         )
+    return evaluation, time.perf_counter() - started
 
 
 @task(**IN_MEMORY)

@@ -16,6 +16,7 @@ class Outcome:
     edit: Edit
     retrained: TrainedNetwork | None
     evaluation: Evaluation
+    evaluation_seconds: float
     decision: Decision
 
     @property
@@ -29,6 +30,7 @@ class Outcome:
         found = {
             "probe": float(self.instructions.facts.get("seconds", 0.0)),
             "edit": self.edit.seconds,
+            "evaluation": self.evaluation_seconds,
         }
         if self.retrained is not None:
             found["retraining"] = self.retrained.seconds

@@ -59,7 +59,11 @@ def build_statement(
             ),
             compute=Compute(
                 device=str(record.device),
-                seconds={"probe": seconds["probe"], "edit": seconds["edit"]},
+                seconds={
+                    "probe": seconds["probe"],
+                    "edit": seconds["edit"],
+                    "evaluation": seconds["evaluation"],
+                },
                 retraining=seconds.get("retraining"),
             ),
             code=_code(),

@@ -126,7 +126,7 @@ def _filesystem(repository: str, public: str, rev: str) -> Any:
     location = str(Path(repository).resolve()) if Path(repository).exists() else repository
     try:
         filesystem = DVCFileSystem(location, rev=rev)
-        usable = hasattr(filesystem.repo, "dvc_dir")
+        usable = filesystem.repo.dvc_dir is not None
     except RevError as error:
         raise MissingRevisionError(
             f"{public} has no revision {rev!r}. Nothing was read. `git -C {public} log` lists the "

@@ -21,9 +21,14 @@ DPI = 150
 SMALL = 9.5
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG of 150 dots per inch without time stamp or version: same figure, same file."""
+def save(figure: Figure, path: Path) -> str:
+    """Write a PNG of 150 dots per inch without time stamp or version: same figure, same file.
+
+    Returns:
+        The figure's title, which serves as the picture's text for those who cannot see it.
+    """
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+    return figure.get_suptitle()
 
 
 def new_figure(height: float, title: str) -> Figure:

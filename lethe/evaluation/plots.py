@@ -220,6 +220,7 @@ def _name_clusters(
 def _histogram(axes: Axes, facts: Mapping[str, Any]) -> None:
     style(axes, grid="y")
     percent_axis(axes)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xlabel("probability of the forgotten classes", color=FAINT)
     for key, colour, name in (
         ("confidence_clean", BEFORE, "forget rows"),
