@@ -84,7 +84,7 @@ class ParquetRows:
             x.numpy()[at], y.numpy()[at] = piece.x, piece.y
         return TensorRows(x, y)
 
-    def batches(self, batch_size: int, *, seed: int | None = None) -> Iterator[Batch]:
+    def batches(self, batch_size: int, *, seed: int | None = None) -> Generator[Batch, None, None]:
         """Every row once, in stored order, or shuffled when a seed is given."""
         order: Sequence[int] = range(len(self.counts))
         room = batch_size + self._piece_rows

@@ -7,7 +7,7 @@ larger than memory look the same to them.
         logits = model(batch.x)
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -38,7 +38,7 @@ class Rows(Protocol):
     def __len__(self) -> int:
         """Number of rows."""
 
-    def batches(self, batch_size: int, *, seed: int | None = None) -> Iterator[Batch]:
+    def batches(self, batch_size: int, *, seed: int | None = None) -> Generator[Batch, None, None]:
         """Every row once, in stored order, or shuffled when a seed is given.
 
         The same seed gives the same order on every machine. A batch may be smaller than asked.
@@ -71,7 +71,7 @@ class TensorRows:
         """Number of rows."""
         return len(self.x)
 
-    def batches(self, batch_size: int, *, seed: int | None = None) -> Iterator[Batch]:
+    def batches(self, batch_size: int, *, seed: int | None = None) -> Generator[Batch, None, None]:
         """Every row once, in stored order, or shuffled when a seed is given."""
         if seed is None:
             order = torch.arange(len(self))

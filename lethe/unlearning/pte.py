@@ -38,12 +38,12 @@ class PTE(BaseModel):
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class"})
 
     norm: probes.Norm = Field(default="linf", description="shape of the probe's ball")
-    epsilon: float = Field(default=0.25, gt=0, description="radius of the probe's ball")
+    epsilon: float = Field(default=0.5, gt=0, description="radius of the probe's ball")
     steps: int = Field(default=2, ge=1, description="ascent steps of a probe")
     bank_rows: int = Field(default=128, ge=1, description="most probes kept for the edit")
     anchors_per_class: int = Field(default=30, ge=0, description="anchors per retained class")
     anchor_epsilon: float = Field(default=1.0, gt=0, description="radius of an anchor's L2 ball")
-    anchor_steps: int = Field(default=4, ge=1, description="ascent steps of an anchor")
+    anchor_steps: int = Field(default=3, ge=1, description="ascent steps of an anchor")
 
     push: Literal["bounded", "cross_entropy", "none"] = Field(
         default="bounded", description="-log(1 - p_F), or cross-entropy to the instruction"
@@ -59,11 +59,11 @@ class PTE(BaseModel):
     temperature: float = Field(default=1.0, gt=0, description="of the distillation")
 
     edited_share: float = Field(
-        default=0.5, gt=0, le=1, description="share of the layers that change, from the output"
+        default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
     )
     epochs: int = Field(default=20, ge=1, description="most epochs until forgotten")
     repair_epochs: int = Field(default=2, ge=0, description="epochs after that")
-    learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
+    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam")
     batch_size: int = Field(default=64, ge=1, description="forget rows per step")
     target: float = Field(
         default=0.0, ge=0, lt=1, description="share of forget rows that may stay recognised"

@@ -1,0 +1,227 @@
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+from pydantic import ValidationError
+
+from lethe.audit.predicate import (
+    Code,
+    Compute,
+    Data,
+    Gate,
+    Method,
+    Predicate,
+    Request,
+    Times,
+    Version,
+)
+from lethe.audit.statement import Statement, digest
+from lethe.evaluation.gates import GateThresholds
+from lethe.evaluation.plots import curves, save
+from lethe.evaluation.report import Link, Picture, ReportContent, render_report
+from lethe.evaluation.results import Part
+from lethe.evaluation.verdict import decide
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """What a page is made of, and whether its tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def write_statement(evaluation, decision, **changes) -> Statement:
+    successor = Version(uri="models:/digits/2", version=2, weights_sha256="b" * 64)
+    return Statement.of(
+        Predicate(
+            **{
+                "request": Request(
+                    id="req-1", ground="GDPR Art. 17", received_at=NOON, kind="class"
+                ),
+                "parent": Version(uri="models:/digits/1", version=1, weights_sha256="a" * 64),
+                "successor": None if decision.refused else successor,
+                "data": Data(
+                    repository=".",
+                    path="data/digits",
+                    git_rev="c" * 40,
+                    dvc_md5="d" * 32,
+                    kind="class",
+                    classes=("3",),
+                    count=137,
+                    held_out_count=46,
+                    total=1347,
+                    set_digest="e" * 64,
+                ),
+                "method": Method(name="pte", settings={"epochs": 5}, seed=0),
+                "compute": Compute(
+                    device="cpu", seconds={"probe": 0.5, "edit": 0.75}, retraining=5.0
+                ),
+                "code": Code(
+                    lethe="0.1.0", python="3.11", platform="Linux", environment_sha256="f" * 64
+                ),
+                "figures": evaluation.figures(),
+                "gates": tuple(Gate(**gate.model_dump()) for gate in decision.gates),
+                "verdict": decision.verdict.value,
+                "rule": decision.rule,
+                "reason": decision.reason,
+                "not_covered": decision.not_covered,
+                "times": Times(started=NOON, finished=NOON),
+                "run_id": "run-1",
+            }
+            | changes
+        )
+    )
+
+
+def content(evaluation, **changes) -> ReportContent:
+    decision = decide(evaluation, GateThresholds())
+    statement = write_statement(evaluation, decision)
+    return ReportContent(
+        **{"statement": statement, "evaluation": evaluation, "decision": decision} | changes
+    )
+
+
+@pytest.fixture
+def report(evaluation, tmp_path):
+    path = tmp_path / "curves.png"
+    picture = Picture(name="curves", path=path, alt=save(curves({"push": [2.0, 1.0]}), path))
+    link = Link(words="Run", url="http://127.0.0.1:5000/#/runs/1")
+    return content(evaluation, pictures=(picture,), links=(link,))
+
+
+def unchanged(evaluation):
+    return evaluation.model_copy(update={"after": evaluation.before})
+
+
+def test_it_says_what_happened_before_anything_else(report):
+    page = Page(render_report(report))
+    assert page.open == []
+    opening = page.text.split("Before and after")[0]
+    assert "digits 2 was made to forget class 3" in opening
+    assert "suppressed" in opening
+    assert "do not call it erased" in opening
+    assert report.decision.reason in opening.replace("\N{NO-BREAK SPACE}", " ")
+    # 0.5 s of probe and 0.75 s of edit are a quarter of 5 s.
+    assert "1.25" in opening
+    assert "25 % of it" in opening
+
+
+def test_every_part_of_the_record_is_there(report, evaluation):
+    text = Page(render_report(report)).text.replace("\N{NO-BREAK SPACE}", " ")
+    for gate in report.decision.gates:
+        assert gate.words in text
+    for words in report.decision.not_covered:
+        assert words in text
+    predicate = report.statement.predicate
+    for value in (
+        predicate.data.git_rev,
+        predicate.data.dvc_md5,
+        predicate.data.set_digest,
+        predicate.parent.weights_sha256,
+        predicate.successor.weights_sha256,
+        predicate.code.environment_sha256,
+        digest(report.statement),
+        "data/digits",
+        "137 of 1,347 training rows",
+        "epochs",
+        "req-1",
+    ):
+        assert value in text
+    forgotten = next(row for row in evaluation.per_class if row.forgotten)
+    assert f"{forgotten.nearest[0].label} {100 * forgotten.nearest[0].share:.1f} %" in text
+
+
+def test_a_refusal_looks_like_one(evaluation):
+    page = Page(render_report(content(unchanged(evaluation))))
+    assert "digits was to forget class 3: refused" in page.text
+    assert "none was registered" in page.text
+    assert page.text.count("✗ failed") == 2
+
+
+def test_what_was_not_measured_is_said(evaluation):
+    bare = evaluation.model_copy(
+        update={
+            "after": evaluation.after.model_copy(update={"retained_held_out": None}),
+            "before": evaluation.before.model_copy(update={"retained_held_out": None}),
+            "per_class": (),
+            "drift": None,
+            "confidence": None,
+            "not_measured": (Part.RETAINED_HELD_OUT,),
+        }
+    )
+    text = Page(render_report(content(bare))).text
+    assert "– not measured" in text
+    assert "nothing is known per class" in text
+    assert "Not measured, since no such rows were given: retained held-out rows." in text
+
+
+def test_a_retrained_reference_gets_its_column(evaluation):
+    with_reference = evaluation.model_copy(update={"reference": evaluation.before})
+    assert "Retrained" not in Page(render_report(content(evaluation))).text.split("Gates")[0]
+    assert "Retrained" in Page(render_report(content(with_reference))).text.split("Gates")[0]
+
+
+def test_it_asks_no_server_for_anything(report):
+    html = render_report(report)
+    page = Page(html)
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert "url(" not in html
+    assert "@import" not in html
+    policies = [m["content"] for m in page.all("meta") if m.get("http-equiv")]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_it_can_be_read_without_eyes_and_mouse(report):
+    page = Page(render_report(report))
+    assert page.all("html")[0]["lang"] == "en"
+    assert [image["alt"] for image in page.all("img")] == [report.pictures[0].alt]
+    assert all("scope" in cell for cell in page.all("th"))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(region["tabindex"] == "0" for region in page.all("div") if "role" in region)
+
+
+def test_labels_cannot_carry_markup(evaluation):
+    evil = "<script>alert(1)</script>"
+    rows = tuple(row.model_copy(update={"label": evil}) for row in evaluation.per_class)
+    html = render_report(content(evaluation.model_copy(update={"per_class": rows})))
+    assert evil not in html
+    assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "ftp://x", " #/x"])
+def test_links_lead_to_pages_only(url):
+    with pytest.raises(ValidationError):
+        Link(words="x", url=url)
+
+
+def test_many_classes_are_folded_away(evaluation):
+    rows = evaluation.per_class * 5
+    page = Page(render_report(content(evaluation.model_copy(update={"per_class": rows}))))
+    assert "All 50 classes" in page.text
