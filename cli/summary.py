@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from tasks.results import UnlearnResult
 
 ROWS = {
-    Part.FORGET_TRAIN: "forgotten rows, training",
-    Part.FORGET_HELD_OUT: "forgotten rows, held-out",
-    Part.RETAINED_TRAIN: "retained rows, training",
-    Part.RETAINED_HELD_OUT: "retained rows, held-out",
+    Part.FORGET_TRAIN: "forget, training",
+    Part.FORGET_HELD_OUT: "forget, held-out",
+    Part.RETAINED_TRAIN: "retained, training",
+    Part.RETAINED_HELD_OUT: "retained, held-out",
 }
 COLORS = {"erased": "green", "suppressed": "yellow", "retrained": "green", "refused": "red"}
 
@@ -37,7 +37,7 @@ def summary_of(run_id: str) -> Summary:
 
     client = connect(load_settings())
     metrics = client.get_run(run_id).data.metrics
-    text = artifact_path(run_id, tags.EVALUATION_FILE).read_text(encoding="utf-8")
+    text = artifact_path(client, run_id, tags.EVALUATION_FILE).read_text(encoding="utf-8")
     return Summary(
         evaluation=Evaluation.model_validate_json(text),
         seconds={
@@ -45,7 +45,7 @@ def summary_of(run_id: str) -> Summary:
             for name, value in metrics.items()
             if name.startswith(tags.SECONDS)
         },
-        report=str(artifact_path(run_id, tags.REPORT_FILE)),
+        report=str(artifact_path(client, run_id, tags.REPORT_FILE)),
     )
 
 
@@ -55,7 +55,7 @@ def print_summary(result: "UnlearnResult", summary: Summary) -> None:
 
     columns, rows = evaluation_table(summary.evaluation, result.parent, result.successor)
     compared = summary.evaluation.reference is not None
-    rows.append(["seconds", "", *_seconds(summary.seconds, with_reference=compared)])
+    rows.append(["seconds to make", "", *_seconds(summary.seconds, with_reference=compared)])
     out.print()
     print_table(f"{result.parent} forgets, {result.successor} is registered", columns, rows)
     color = COLORS.get(result.verdict, "white")
@@ -70,10 +70,10 @@ def evaluation_table(
     evaluation: Evaluation, before: str, after: str
 ) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the accuracies of two versions and, if measured, a retrained one."""
-    columns = ["accuracy on", f"before ({before})", f"after ({after})"]
+    columns = ["accuracy", f"before: {before}", f"after: {after}"]
     sides = [evaluation.before, evaluation.after]
     if evaluation.reference is not None:
-        columns.append("retrained without")
+        columns.append("retrained")
         sides.append(evaluation.reference)
     rows = [
         [words, *(_share(side.get(part)) for side in sides)]
@@ -92,5 +92,5 @@ def _seconds(seconds: dict[str, float], *, with_reference: bool) -> list[str]:
     if not with_reference:
         return [f"{ours:.1f}"]
     theirs = seconds.get("retraining", 0.0)
-    share = f" ({ours / theirs:.0%} of retraining)" if theirs else ""
-    return [f"{ours:.1f}{share}", f"{theirs:.1f}"]
+    share = f" ({ours / theirs:.0%})" if theirs else ""
+    return [f"{ours:.1f}{share}", f"{theirs:.1f} (100%)"]

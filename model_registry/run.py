@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from lethe.errors import RefusedError
 from lethe.settings import Settings
@@ -76,10 +78,13 @@ def log_folder(client: "MlflowClient", run_id: str, folder: Path) -> None:
     client.log_artifacts(run_id, str(folder))
 
 
-def artifact_path(run_id: str, path: str) -> Path:
-    """A local copy of one of a run's artifacts; the file itself where the store is local."""
+def artifact_path(client: "MlflowClient", run_id: str, path: str = "") -> Path:
+    """One of a run's artifacts, or all: the file itself where the store is local, else a copy."""
     import mlflow
 
+    uri = urlsplit(client.get_run(run_id).info.artifact_uri)
+    if uri.scheme in {"", "file"}:
+        return Path(url2pathname(uri.path)) / path
     return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
 
 

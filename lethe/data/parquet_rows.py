@@ -21,7 +21,7 @@ from lethe.data.shuffle import ShuffleBuffer
 
 # How the memory budget is shared out; the rest is for Arrow, which holds a piece several times over
 # while it decodes, and for what the reader keeps of a batch.
-PIECE_SHARE = 32
+PIECE_SHARE = 64
 BUFFER_SHARE = 4
 MAX_PIECE_BYTES = 4 * 2**20
 

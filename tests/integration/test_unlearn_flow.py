@@ -66,16 +66,19 @@ def test_a_class_is_forgotten_and_the_successor_carries_its_lineage(project):
     assert len(client.get_metric_history(result.run_id, "edit/loss")) >= 1
 
     statement = Statement.model_validate_json(
-        artifact_path(result.run_id, tags.STATEMENT_FILE).read_bytes()
+        artifact_path(client, result.run_id, tags.STATEMENT_FILE).read_bytes()
     )
     assert digest(statement) == version.tags[tags.STATEMENT]
     assert (
-        canonical_bytes(statement) == artifact_path(result.run_id, tags.STATEMENT_FILE).read_bytes()
+        canonical_bytes(statement)
+        == artifact_path(client, result.run_id, tags.STATEMENT_FILE).read_bytes()
     )
     assert statement.predicate.successor.weights_sha256 == version.tags[tags.WEIGHTS]
-    report = artifact_path(result.run_id, tags.REPORT_FILE).read_text()
+    report = artifact_path(client, result.run_id, tags.REPORT_FILE).read_text()
     assert "suppressed" in report.lower()
-    assert (artifact_path(result.run_id, tags.PLOTS_FOLDER) / "accuracy_per_class.png").is_file()
+    assert (
+        artifact_path(client, result.run_id, tags.PLOTS_FOLDER) / "accuracy_per_class.png"
+    ).is_file()
 
 
 def test_the_successor_is_served_like_its_parent(project):
@@ -135,7 +138,7 @@ def test_a_refused_run_registers_nothing_and_is_recorded(project, monkeypatch):
     assert champion(client) == 1
     (run,) = runs_with_verdict(client, "refused")
     assert run.info.status == "FINISHED"
-    statement = json.loads(artifact_path(run.info.run_id, tags.STATEMENT_FILE).read_bytes())
+    statement = json.loads(artifact_path(client, run.info.run_id, tags.STATEMENT_FILE).read_bytes())
     assert statement["predicate"]["verdict"] == "refused"
     assert "successor" not in statement["predicate"] or not statement["predicate"]["successor"]
     assert "refused" in client.get_model_version("digits", "1").description
@@ -189,8 +192,9 @@ def test_replaced_weights_are_noticed(project):
 
 def test_no_ids_of_people_or_rows_reach_tags_params_or_artifacts(project):
     result = unlearn(file_deletion("3"))
-    run = connect(load_settings()).get_run(result.run_id)
+    client = connect(load_settings())
+    run = client.get_run(result.run_id)
     texts = [*run.data.tags.values(), *run.data.params.values()]
-    folder = artifact_path(result.run_id, "")
+    folder = artifact_path(client, result.run_id)
     texts += [p.read_text(errors="ignore") for p in folder.rglob("*") if p.is_file()]
     assert not [t for t in texts if "digits-0" in t]

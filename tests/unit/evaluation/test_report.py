@@ -1,6 +1,7 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from pydantic import ValidationError
@@ -173,7 +174,7 @@ def test_what_was_not_measured_is_said(evaluation):
         }
     )
     text = Page(render_report(content(bare))).text
-    assert "– not measured" in text
+    assert text.count(" not measured") >= 3
     assert "nothing is known per class" in text
     assert "Not measured, since no such rows were given: retained held-out rows." in text
 
@@ -203,7 +204,7 @@ def test_it_can_be_read_without_eyes_and_mouse(report):
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert all(region["tabindex"] == "0" for region in page.all("div") if "role" in region)
 
 
