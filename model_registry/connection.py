@@ -45,7 +45,9 @@ def experiment_id(client: "MlflowClient", settings: Settings) -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.create_experiment(name, artifact_location=location))
+        # The kind makes the UI show runs and metrics rather than prompts and traces.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=location, tags=kind))
     except MlflowException:
         # Somebody else made it in the meantime.
         again = client.get_experiment_by_name(name)

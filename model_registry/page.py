@@ -35,12 +35,13 @@ class SuccessorPage:
 
     def markdown(self) -> str:
         """The description."""
-        rows = "\n".join(f"| {name} | {before} | {after} |" for name, before, after in self.figures)
+        # A list: the UI sets tables without any space between their columns.
+        rows = "\n".join(f"- {name}: {before} → {after}" for name, before, after in self.figures)
         return (
             f"**Forgot {self.forgot}** of [version {self.parent.number}]({self.parent.link}). "
             f"Verdict: **{self.verdict}**.\n\n{self.reason}\n\n"
-            f"| | version {self.parent.number} | version {self.successor.number} |\n"
-            f"|---|---|---|\n{rows}\n\n"
+            f"Accuracy of version {self.parent.number} → version {self.successor.number} on\n\n"
+            f"{rows}\n\n"
             f"[Report]({self.artifact_link(tags.REPORT_FILE)}) · "
             f"[Statement]({self.artifact_link(tags.STATEMENT_FILE)}) · "
             f"[Run]({self.run_link}) · {self.data}"
@@ -52,7 +53,10 @@ def write_pages(client: "MlflowClient", page: SuccessorPage) -> None:
 
     What people wrote on the parent's page stays; writing twice changes nothing.
     """
-    client.update_model_version(page.successor.name, str(page.successor.number), page.markdown())
+    text = page.markdown()
+    client.update_model_version(page.successor.name, str(page.successor.number), text)
+    successor = f"[Version {page.successor.number}]({page.successor.link})"
+    client.set_tag(page.run_id, "mlflow.note.content", f"Made {successor}. {text}")
     note = (
         f"[Version {page.successor.number}]({page.successor.link}) forgot {page.forgot} of this "
         f"version; this one still remembers it. [Run]({page.run_link}) · "

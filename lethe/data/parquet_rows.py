@@ -22,7 +22,7 @@ from lethe.data.shuffle import ShuffleBuffer
 # How the memory budget is shared out; the rest is for Arrow, which holds a piece several times over
 # while it decodes, and for what the reader keeps of a batch.
 PIECE_SHARE = 64
-BUFFER_SHARE = 4
+BUFFER_SHARE = 8
 MAX_PIECE_BYTES = 4 * 2**20
 
 
@@ -55,7 +55,7 @@ class ParquetRows:
 
     `counts` is the number of chosen rows in each row group, in stored order; the position of a
     row is its place among the chosen ones, also when batches are shuffled. A seeded pass visits
-    the row groups in random order and mixes rows in a buffer of a quarter of the memory budget,
+    the row groups in random order and mixes rows in a buffer of an eighth of the memory budget,
     so the same seed and budget give the same order on every machine.
     """
 

@@ -4,8 +4,8 @@ outputs = predict(model, rows, device=device)
 outputs.logits.argmax(1) == outputs.labels
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lethe.data.rows import Rows
 from lethe.errors import ModelError
 
+BATCH_SIZE = 512
 MAX_FEATURE_ROWS = 2_000
 
 Progress = Callable[[int, int], None]
@@ -34,21 +35,47 @@ class Predictions:
     feature_rows: Tensor | None = None
 
 
+def stream(
+    models: Sequence[nn.Module],
+    rows: Rows,
+    *,
+    device: torch.device,
+    batch_size: int = BATCH_SIZE,
+) -> Generator[tuple[list[Tensor], Tensor], None, None]:
+    """Batch by batch, the logits (B, K) float32 of every model and the labels (B,), on the CPU.
+
+    All models see a batch before the next one is read, so that rows are read once and nothing
+    piles up. They compute in eval mode on `device` without gradients; afterwards each is where it
+    was, every module in the mode it was in.
+
+    Raises:
+        ModelError: if a model's output is not one vector of logits per row.
+    """
+    with ExitStack() as prepared:
+        for model in models:
+            prepared.enter_context(_evaluating(model, device))
+        for batch in rows.batches(batch_size):
+            x = batch.x.to(device)
+            # Per batch: a generator must not leave gradients switched off while it is suspended.
+            with torch.no_grad():
+                outputs = [_logits(model(x), len(batch.y)) for model in models]
+            yield outputs, batch.y
+
+
 def predict(
     model: nn.Module,
     rows: Rows,
     *,
     device: torch.device,
-    batch_size: int = 512,
+    batch_size: int = BATCH_SIZE,
     with_features: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Predictions:
-    """Logits of every row, in eval mode and without gradients.
+    """Logits of every row, as `stream` computes them.
 
-    The model computes on `device` and afterwards is where it was, each module in the mode it was
-    in. Features are the input of the last `nn.Linear` executed, flattened per row; they are taken
-    for at most 2,000 rows chosen by `seed`.
+    Features are the input of the last `nn.Linear` executed, flattened per row; they are taken for
+    at most 2,000 rows chosen by `seed`.
 
     Raises:
         ModelError: if there are no rows, or the outputs are not one vector of logits per row.
@@ -57,22 +84,18 @@ def predict(
         raise ModelError("There are no rows to evaluate. Nothing was changed. Name a larger set.")
     chosen = _choose(len(rows), seed)
     logits, labels, features = [], [], []
-    with _evaluating(model, device), torch.no_grad(), _head_input(model, wanted=with_features) as f:
-        done = 0
-        for batch in rows.batches(batch_size):
-            output = model(batch.x.to(device))
-            if not isinstance(output, Tensor) or output.shape[:-1] != batch.y.shape:
-                raise ModelError(
-                    f"The model gives {_shape(output)} for {len(batch.y)} rows; expected is one "
-                    f"vector of logits per row. Nothing was changed. Adopt it with a factory that "
-                    f"returns logits: `lethe model adopt`."
-                )
-            logits.append(output.float().cpu())
-            labels.append(batch.y)
-            if f and f[0].shape[0] == len(batch.y):
-                keep = chosen[(chosen >= done) & (chosen < done + len(batch.y))] - done
-                features.append(f[0].flatten(1)[keep.to(f[0].device)].float().cpu())
-            done += len(batch.y)
+    done = 0
+    with (
+        _head_input(model, wanted=with_features) as head,
+        closing(stream([model], rows, device=device, batch_size=batch_size)) as batches,
+    ):
+        for (output,), y in batches:
+            logits.append(output)
+            labels.append(y)
+            if head and head[0].shape[0] == len(y):
+                keep = chosen[(chosen >= done) & (chosen < done + len(y))] - done
+                features.append(head[0].flatten(1)[keep.to(head[0].device)].float().cpu())
+            done += len(y)
             if progress is not None:
                 progress(done, len(rows))
     return Predictions(
@@ -81,6 +104,17 @@ def predict(
         features=torch.cat(features) if features else None,
         feature_rows=chosen if features else None,
     )
+
+
+def _logits(output: object, count: int) -> Tensor:
+    if not isinstance(output, Tensor) or output.shape[:-1] != (count,):
+        shape = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output)
+        raise ModelError(
+            f"The model gives {shape} for {count} rows; expected is one vector of logits per row. "
+            f"Nothing was changed. Adopt it with a factory that returns logits: "
+            f"`lethe model adopt`."
+        )
+    return output.float().cpu()
 
 
 def _choose(count: int, seed: int) -> Tensor:
@@ -118,7 +152,3 @@ def _head_input(model: nn.Module, *, wanted: bool) -> Iterator[list[Tensor]]:
         for module in linear if wanted else []:
             hooks.callback(module.register_forward_pre_hook(remember).remove)
         yield found
-
-
-def _shape(output: object) -> str:
-    return f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__

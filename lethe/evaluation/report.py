@@ -30,6 +30,7 @@ CAPTIONS = {
     "accuracy_per_class": "Accuracy per class on held-out rows",
     "curves": "The edit, epoch by epoch",
     "probe_landing": "Where the boundary probes landed",
+    "features": "Features before and after",
     "features_2d": "Features before and after",
 }
 

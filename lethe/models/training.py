@@ -37,8 +37,8 @@ class TrainingSettings(BaseModel):
         default_factory=dict, description="keyword arguments of the factory"
     )
     epochs: int = Field(default=10, ge=1, description="passes over the rows")
-    batch_size: int = Field(default=64, ge=2, description="rows per step")
-    learning_rate: float = Field(default=0.005, gt=0, description="peak of the one-cycle schedule")
+    batch_size: int = Field(default=32, ge=2, description="rows per step")
+    learning_rate: float = Field(default=0.003, gt=0, description="peak of the one-cycle schedule")
     weight_decay: float = Field(default=0.01, ge=0, description="decoupled weight decay")
 
 

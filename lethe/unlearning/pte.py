@@ -55,7 +55,7 @@ class PTE(BaseModel):
     pull: Literal["masked", "teacher_only", "none"] = Field(
         default="masked", description="mask of the distillation: on both sides or the teacher's"
     )
-    pull_weight: float = Field(default=10.0, ge=0, description="weight of the pull")
+    pull_weight: float = Field(default=20.0, ge=0, description="weight of the pull")
     temperature: float = Field(default=1.0, gt=0, description="of the distillation")
 
     edited_share: float = Field(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from known_answers import CPU, Table, answering, rows
 
+from lethe.data.rows import TensorRows
 from lethe.errors import ModelError
 from lethe.evaluation.output_level import evaluate
 from lethe.evaluation.results import Accuracy, Evaluation, Part
@@ -143,11 +144,34 @@ def test_a_network_of_another_width_is_refused():
         measure(successor=answering([0] * 10, width=4))
 
 
-def test_progress_runs_over_all_networks():
+def test_progress_counts_rows_over_all_parts():
     heard = []
     measure(reference=PARENT, progress=lambda done, total: heard.append((done, total)))
-    assert heard[-1] == (30, 30)
-    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
+    assert heard == [(4, 10), (10, 10)]
+
+
+def test_rows_are_read_once_and_figures_do_not_depend_on_the_size_of_batches():
+    class Pieces(TensorRows):
+        read = 0
+
+        def batches(self, batch_size, *, seed=None):
+            assert batch_size > 2
+            type(self).read += 1
+            yield from super().batches(2, seed=seed)
+
+    parts = {part: Pieces(given.x, given.y) for part, given in PARTS.items()}
+    in_pieces = measure(parts=parts, reference=PARENT)
+    whole = measure(reference=PARENT)
+    assert Pieces.read == 2
+    assert in_pieces.figures() == pytest.approx(whole.figures())
+    assert in_pieces.per_class == whole.per_class
+
+
+def test_a_network_is_left_as_it_was_when_another_one_fails():
+    parent = torch.nn.Linear(1, 3).train()
+    with pytest.raises(ModelError):
+        measure(parent=parent, successor=answering([0] * 10, width=4))
+    assert parent.training
 
 
 def test_figures_are_flat_and_survive_json():
