@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from pathlib import Path
 
 from lethe.settings import Settings
 
@@ -23,6 +24,8 @@ def prepare_environment(settings: Settings, *, verbose: bool = False) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    # Prefect's server does not start without the folder of its database.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     if not verbose:
         # Deprecations inside other people's packages are for us to read, not for users.
         warnings.simplefilter("ignore")

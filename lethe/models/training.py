@@ -112,12 +112,14 @@ def train(
     )
     steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
     curves: dict[str, list[float]] = {"loss": [], "accuracy": []}
+    orders = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=_accelerators(device)):
         torch.manual_seed(seed)
         step = 0
         for epoch in range(settings.epochs):
             loss_sum = correct = count = 0.0
-            for batch in rows.batches(settings.batch_size, seed=seed * 100_003 + epoch):
+            order = int(torch.randint(2**31 - 1, (), generator=orders))
+            for batch in rows.batches(settings.batch_size, seed=order):
                 known = batch.y != UNKNOWN_LABEL
                 x, y = batch.x[known].to(device), batch.y[known].to(device)
                 if len(x) < 2:  # a last batch of one row has no variance

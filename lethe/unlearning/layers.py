@@ -9,17 +9,33 @@ from torch import Tensor, nn
 def unfreeze_last(model: nn.Module, x: Tensor, share: float) -> list[str]:
     """Let only the last `share` of the layers require gradients, at least one; their names.
 
-    A layer is a module that holds parameters of its own. Parameters that do not require gradients
-    beforehand are the owner's decision and stay frozen, unless all of them are.
+    A layer is a module that holds parameters of its own; one that is used without being called,
+    like the output projection of `nn.MultiheadAttention`, belongs to the module around it. Where
+    some parameters require no gradients beforehand, that is the owner's decision and they stay
+    frozen; where none does, the model was merely prepared for serving.
 
     Args:
         model: changed in place, in its flags only.
         x: inputs (B, ...) to run once, so that the order is that of the computation.
-        share: of the layers, in 0..1.
+        share: of the layers, above 0 and up to 1.
     """
-    order: list[str] = []
+    layers = _running_order(model, x)
+    chosen = layers[-max(1, math.ceil(share * len(layers))) :]
+    serving = not any(weight.requires_grad for weight in model.parameters())
+    for name, weight in model.named_parameters():
+        owner = name.rpartition(".")[0]
+        while owner and owner not in layers:
+            owner = owner.rpartition(".")[0]
+        free = weight.is_floating_point() and (weight.requires_grad or serving)
+        weight.requires_grad_(free and (owner in chosen or share == 1))
+    return chosen
+
+
+def _running_order(model: nn.Module, x: Tensor) -> list[str]:
+    """Names of the modules with parameters of their own, in the order of their first call."""
+    order: dict[str, None] = {}
     hooks = [
-        module.register_forward_hook(lambda *_, name=name: order.append(name))
+        module.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
         for name, module in model.named_modules()
         if next(module.parameters(recurse=False), None) is not None
     ]
@@ -29,11 +45,4 @@ def unfreeze_last(model: nn.Module, x: Tensor, share: float) -> list[str]:
     finally:
         for hook in hooks:
             hook.remove()
-    layers = list(dict.fromkeys(order))
-    chosen = layers[-max(1, math.ceil(share * len(layers))) :] if layers else [""]
-    frozen_by_owner = any(weight.requires_grad for weight in model.parameters())
-    kept = {id(w) for name in chosen for w in model.get_submodule(name).parameters(recurse=False)}
-    for weight in model.parameters():
-        free = weight.is_floating_point() and (weight.requires_grad or not frozen_by_owner)
-        weight.requires_grad_(free and id(weight) in kept)
-    return chosen
+    return list(order)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lethe.data.rows import Rows
+from lethe.errors import MethodError
 
 Norm = Literal["linf", "l2"]
 
@@ -70,6 +71,45 @@ def reach(
     return _climb(model, x, target, radius=radius, norm=norm, steps=steps)
 
 
+def anchors(
+    model: nn.Module,
+    starts: Tensor,
+    forgotten: Tensor,
+    *,
+    per_class: int,
+    radius: float,
+    steps: int,
+    batch_size: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Targeted probes toward every retained class: stand-ins for the retained data.
+
+    Args:
+        model: frozen, in eval mode, on the device of `forgotten`.
+        starts: forget rows (m, ...) on the CPU; each anchor begins at a random one.
+        forgotten: mask (K,) of the forget classes.
+        per_class: number of anchors for each retained class.
+        radius: of the L2 ball, root-mean-square, in the unit of the rows.
+        steps: number of ascent steps.
+        batch_size: anchors computed at once.
+        generator: draws the starts.
+
+    Returns:
+        Inputs (a, ...), the model's logits (a, K) and target classes (a,), on the CPU.
+    """
+    device, classes = forgotten.device, len(forgotten)
+    targets = (~forgotten).nonzero().flatten().cpu().repeat_interleave(per_class)
+    chosen = torch.randint(len(starts), (len(targets),), generator=generator)
+    inputs, logits = [starts[:0]], [torch.empty(0, classes)]
+    for at in torch.split(torch.arange(len(targets)), batch_size):
+        x, target = starts[chosen[at]].to(device), targets[at].to(device)
+        moved = reach(model, x, target, classes, radius=radius, norm="l2", steps=steps)
+        inputs.append(moved.cpu())
+        with torch.no_grad():
+            logits.append(model(moved).float().cpu())
+    return torch.cat(inputs), torch.cat(logits), targets
+
+
 def _climb(
     model: nn.Module, x: Tensor, target: Tensor, *, radius: float, norm: Norm, steps: int
 ) -> Tensor:
@@ -78,7 +118,13 @@ def _climb(
     for _ in range(steps):
         moved = (x + delta).requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(log_odds(model(moved), target).sum(), moved)
+            odds = log_odds(model(moved), target).sum()
+        if not odds.requires_grad:
+            raise MethodError(
+                "The model's outputs do not depend differentiably on its inputs, so there is no "
+                "gradient to climb. It was left as it was. Register the eager float model."
+            )
+        (gradient,) = torch.autograd.grad(odds, moved)
         delta = _project(delta + step * _normalise(gradient, norm), radius, norm)
     return x + delta
 

@@ -13,19 +13,24 @@ public; this is a reconstruction, described with the source of every default in 
 import copy
 import time
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
+from lethe.unlearning.classes import forget_mask
 from lethe.unlearning.layers import unfreeze_last
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.push_pull import Material, Objective, Reference, Schedule, push_pull
 
 HISTOGRAM_BINS = 20
+TENSORS = frozenset(
+    {"labels", "teacher_logits"}
+    | {f"{k}_{p}" for k in ("probe", "anchor") for p in ("inputs", "teacher_logits", "labels")}
+)
 
 
 class PTE(BaseModel):
@@ -69,6 +74,12 @@ class PTE(BaseModel):
         default=0.0, ge=0, lt=1, description="share of forget rows that may stay recognised"
     )
 
+    @model_validator(mode="after")
+    def _pushes_or_pulls(self) -> Self:
+        if self.push == self.pull == "none":
+            raise ValueError("push and pull cannot both be none")
+        return self
+
     def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
         """Find out where the original model sends forget rows that leave their class.
 
@@ -78,7 +89,7 @@ class PTE(BaseModel):
         """
         started = time.perf_counter()
         original = copy.deepcopy(model).to(context.device).eval().requires_grad_(False)
-        forgotten = _forgotten(original, forget, context.device)
+        forgotten = forget_mask(original, forget, context.device)
         scale = probes.data_scale(forget.rows, self.batch_size)
         if not 0 < scale < float("inf"):
             raise MethodError(
@@ -88,6 +99,8 @@ class PTE(BaseModel):
             )
         count, classes = len(forget.rows), len(forgotten)
         generator = torch.Generator().manual_seed(context.seed)
+        # Shuffled once, the first positions are a uniform sample of the rows in whatever order
+        # they will stream.
         bank = torch.randperm(count, generator=generator)[: self.bank_rows]
         kept = torch.zeros(count, dtype=torch.bool).index_fill_(0, bank, value=True)
         clean_logits = torch.empty(count, classes)
@@ -112,17 +125,24 @@ class PTE(BaseModel):
             banked.append((batch.positions[keep], batch.x[keep], moved.cpu()[keep]))
             done += len(x)
             context.progress(done, total)
-        if not (clean_logits.isfinite().all() and probe_logits.isfinite().all()):
-            raise MethodError(
-                "The original model's logits on the forget rows are not all finite. The model was "
-                "left as it was. Evaluate it with `lethe evaluate` before forgetting anything."
-            )
         mask = forgotten.cpu()
         labels = losses.retained_only(probe_logits, mask).argmax(1)
         positions, starts, probe_bank = (torch.cat(parts) for parts in zip(*banked, strict=True))
-        anchors, anchor_logits, anchor_labels = self._anchors(
-            original, starts, forgotten, radius=self.anchor_epsilon * scale, generator=generator
+        anchors, anchor_logits, anchor_labels = probes.anchors(
+            original,
+            starts,
+            forgotten,
+            per_class=self.anchors_per_class,
+            radius=self.anchor_epsilon * scale,
+            steps=self.anchor_steps,
+            batch_size=self.batch_size,
+            generator=generator,
         )
+        if not all(z.isfinite().all() for z in (clean_logits, probe_logits, anchor_logits)):
+            raise MethodError(
+                "The original model's logits on forget rows and probes are not all finite. The "
+                "model was left as it was. Look at it with `lethe evaluate` before forgetting."
+            )
         context.progress(total, total)
         landed = probe_logits.argmax(1)
         return Instructions(
@@ -165,7 +185,7 @@ class PTE(BaseModel):
         started = time.perf_counter()
         student = copy.deepcopy(model).to(context.device).eval()
         flags = {name: weight.requires_grad for name, weight in student.named_parameters()}
-        forgotten = _forgotten(student, forget, context.device)
+        forgotten = forget_mask(student, forget, context.device)
         material = self._material(forget, instructions, forgotten.cpu())
         first = next(forget.rows.batches(1)).x.to(context.device)
         unfreeze_last(student, first, self.edited_share)
@@ -195,44 +215,14 @@ class PTE(BaseModel):
             stopped=outcome.stopped,
         )
 
-    def _anchors(
-        self,
-        original: nn.Module,
-        starts: Tensor,
-        forgotten: Tensor,
-        *,
-        radius: float,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, logits and target classes of forget rows that were moved to retained classes."""
-        retained = (~forgotten).nonzero().flatten().cpu()
-        targets = retained.repeat_interleave(self.anchors_per_class)
-        chosen = torch.randint(len(starts), (len(targets),), generator=generator)
-        inputs, logits = [starts[:0]], [torch.empty(0, len(forgotten))]
-        for at in torch.split(torch.arange(len(targets)), self.batch_size):
-            start, target = chosen[at], targets[at]
-            moved = probes.reach(
-                original,
-                starts[start].to(forgotten.device),
-                target.to(forgotten.device),
-                len(forgotten),
-                radius=radius,
-                norm="l2",
-                steps=self.anchor_steps,
-            )
-            inputs.append(moved.cpu())
-            with torch.no_grad():
-                logits.append(original(moved).float().cpu())
-        return torch.cat(inputs), torch.cat(logits), targets
-
     def _material(
         self, forget: ForgetTarget, instructions: Instructions, forgotten: Tensor
     ) -> Material:
         found = instructions.tensors
-        if len(found["labels"]) != len(forget.rows):
+        if not found.keys() >= TENSORS or len(found["labels"]) != len(forget.rows):
             raise MethodError(
-                f"The instructions are for {len(found['labels'])} forget rows, but there are "
-                f"{len(forget.rows)}. The model was left as it was. Run the probe again."
+                f"These instructions were not made by PTE's probe of these {len(forget.rows)} "
+                f"forget rows. The model was left as it was. Run the probe again."
             )
         probed, anchored = (
             Reference(*(found[f"{kind}_{part}"] for part in ("inputs", "teacher_logits", "labels")))
@@ -263,36 +253,6 @@ class PTE(BaseModel):
             pull_weight=self.pull_weight,
             push_on_probes=self.push_on == "probe",
         )
-
-
-def _forgotten(model: nn.Module, forget: ForgetTarget, device: torch.device) -> Tensor:
-    """Mask (K,) of the forget classes, after checking that there is something to do."""
-    if not len(forget.rows):
-        raise MethodError(
-            "The forget set holds no rows. The model was left as it was. Check the selection with "
-            "`lethe data show`."
-        )
-    with torch.no_grad():
-        logits = model(next(forget.rows.batches(1)).x.to(device))
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
-        raise MethodError(
-            "The model does not return logits of shape (rows, classes). It was left as it was. "
-            "Wrap it in a module that does and register it with `lethe model adopt`."
-        )
-    known, wanted = logits.shape[1], set(forget.classes)
-    if not wanted or not wanted <= set(range(known)):
-        raise MethodError(
-            f"The classes to forget, {sorted(wanted)}, are not among the model's {known} outputs. "
-            f"The model was left as it was. Select by class labels that the model knows."
-        )
-    if len(wanted) == known:
-        raise MethodError(
-            f"All {known} classes of the model are to be forgotten, so no class is left to send "
-            f"rows to. The model was left as it was. Retire the model instead: `lethe model`."
-        )
-    mask = torch.zeros(known, dtype=torch.bool, device=device)
-    mask[sorted(wanted)] = True
-    return mask
 
 
 def _histogram(logits: Tensor, forgotten: Tensor) -> list[int]:

@@ -74,8 +74,9 @@ class Outcome(NamedTuple):
 
 
 class _Step(NamedTuple):
+    """What one step learns from; `at` is the share of the epoch that lies before it."""
+
     at: float
-    """Share of the epoch that is done."""
     rows: Reference
     probes: Reference
     anchors: Reference
@@ -105,9 +106,10 @@ def push_pull(
     curves: dict[str, list[float]] = {name: [] for name in CURVES}
     total = schedule.epochs + schedule.repair_epochs
     forgotten_at: int | None = None
+    generator = torch.Generator().manual_seed(seed)
     for epoch in range(total):
         sums = torch.zeros(len(CURVES) + 1, device=device)
-        for step in _steps(material, schedule.batch_size, seed * 100_003 + epoch):
+        for step in _steps(material, schedule.batch_size, generator):
             if forgotten_at is not None:
                 done = (epoch - forgotten_at + step.at) / schedule.repair_epochs
                 for group in optimizer.param_groups:
@@ -127,8 +129,8 @@ def push_pull(
         progress(epoch + 1, last)
         if epoch + 1 == last:
             break
-    if forgotten_at is None:
-        share = curves["forget_accuracy"][-1]
+    share = curves["forget_accuracy"][-1]
+    if forgotten_at is None or share > schedule.target:
         return Outcome(curves, f"Not forgotten: {share:.1%} recognised after {epoch + 1} epochs.")
     return Outcome(
         curves, f"Forgotten after {forgotten_at} epochs, {epoch + 1 - forgotten_at} of repair."
@@ -165,19 +167,19 @@ def _update(
     return values.detach() * count
 
 
-def _steps(material: Material, batch_size: int, seed: int) -> Iterator[_Step]:
+def _steps(material: Material, batch_size: int, generator: torch.Generator) -> Iterator[_Step]:
     """Steps of one epoch. Forget rows fewer than the anchors are passed several times."""
     rows, probes, anchors = material.rows, material.probes, material.anchors
     passes = max(1, len(anchors.inputs) // len(rows))
     total = passes * len(rows)
     steps = math.ceil(max(total, len(anchors.inputs)) / batch_size)
     size = math.ceil(total / steps)
-    generator = torch.Generator().manual_seed(seed)
     next_probes = _endless(probes, total, batch_size, generator)
     next_anchors = _endless(anchors, total, batch_size, generator)
     seen = 0
-    for number in range(passes):
-        for batch in rows.batches(size, seed=seed * 1009 + number):
+    for _ in range(passes):
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        for batch in rows.batches(size, seed=seed):
             at = batch.positions
             clean = Reference(batch.x, material.logits[at], material.labels[at])
             yield _Step(seen / total, clean, next_probes(len(at)), next_anchors(len(at)))

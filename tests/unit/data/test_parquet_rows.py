@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_order_and_another_seed_another(tmp_path):
 
 def test_shuffling_mixes_row_groups(tmp_path):
     counts = (50,) * 20
-    rows = rows_of(write(tmp_path, counts), counts, budget=2**16)
+    rows = rows_of(write(tmp_path, counts), counts, budget=2**17)
     positions = collect(rows, 50, seed=0)[0]
     assert len({p // 50 for p in positions[:50].tolist()}) > 5
 

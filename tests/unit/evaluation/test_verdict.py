@@ -82,6 +82,16 @@ def test_a_model_that_always_answers_one_class_is_refused_for_what_it_lost():
     assert failed == {"retained_loss", "class_loss", "agreement"}
 
 
+def test_one_failed_gate_is_enough():
+    # Class b keeps 22 of 25 rows, a loss of 12 points; overall 72 of 75 agree, 96 %.
+    answers = [2 if n in numbers(1)[:3] else label for n, label in enumerate(PERFECT)]
+    lenient = GateThresholds(max_retained_loss=0.05)
+    decision = decide(measure(answers), lenient)
+    assert [gate.name for gate in decision.gates if gate.passed is False] == ["class_loss"]
+    assert decision.refused
+    assert decision.reason.startswith("1 of 6 gates failed.")
+
+
 def test_outputs_that_are_not_numbers_are_refused_although_nothing_is_recognised():
     decision = decide(measure(Table(torch.full((len(LABELS), 4), math.nan))), DEFAULT)
     by_name = {gate.name: gate for gate in decision.gates}

@@ -1,0 +1,80 @@
+"""What a new user does first, in a fresh clone: `lethe demo`, twice."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LETHE = Path(sys.executable).with_name("lethe")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clone") / "lethe"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    return folder
+
+
+def run(folder, *words, code=0):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PREFECT_"))}
+    environment["PATH"] = f"{LETHE.parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(
+        [str(LETHE), *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def git_status(folder):
+    return subprocess.check_output(["git", "status", "--porcelain"], cwd=folder, text=True)
+
+
+@pytest.mark.slow
+def test_the_demo_from_nothing_then_again_then_the_other_commands(clone):
+    first = run(clone, "demo")
+    assert "made    digits/2, which forgot class 3" in first
+    assert "suppressed" in first
+    assert (report := Path(first.split("Report:")[1].split()[0])).is_file()
+    assert "class 3" in report.read_text()
+    assert "lethe ui" in first
+    assert git_status(clone) == ""
+
+    second = run(clone, "demo")
+    assert "reused  data set digits" in second
+    assert "reused  digits/1" in second
+    assert "reused  digits/2" in second
+    assert git_status(clone) == ""
+
+    listed = json.loads(run(clone, "model", "list", "--json"))
+    assert [(v["version"], v["verdict"], v["aliases"]) for v in listed] == [
+        ("digits/1", "", ""),
+        ("digits/2", "suppressed", "champion"),
+    ]
+    judged = json.loads(run(clone, "evaluate", "digits/2", "--json"))
+    assert judged["against"] == "digits/1"
+    assert judged["evaluation"]["after"]["forget_held_out"]["correct"] == 0
+    # Judged by the same rows, the parent has forgotten nothing.
+    run(
+        clone, "evaluate", "digits/1", "--against", "digits/1", "--request", "demo-digits-3", code=3
+    )
+
+    run(clone, "model", "rollback", "digits")
+    unlearn = ("unlearn", "digits@champion", "--dataset", "data/digits", "--classes")
+    again = json.loads(run(clone, *unlearn, "3", "--json"))
+    assert (again["status"], again["successor"], again["alias"]) == (
+        "already_forgotten",
+        "digits/2",
+        "champion",
+    )
+    run(clone, *unlearn, "3,eleven", code=4)
+    run(clone, *unlearn, "3", "--method", "wishing", code=6)
+    run(clone, "unlearn", "nobody@champion", "--dataset", "data/digits", "--classes", "3", code=5)
