@@ -96,7 +96,7 @@ def train(
         progress: hears (epochs done, epochs in all).
 
     Raises:
-        DataError: if there are fewer than two rows.
+        DataError: if there are fewer than two rows with a known label.
         ModelError: if the loss stops being finite.
     """
     if len(rows) < 2:  # BatchNorm needs two
@@ -134,13 +134,18 @@ def train(
                 loss_sum += loss.item() * len(x)
                 correct += (logits.argmax(1) == y).sum().item()
                 count += len(x)
+            if not count:
+                raise DataError(
+                    "No training row has a known label. Nothing was trained. Name the classes of "
+                    "the data set as `lethe data show` lists them."
+                )
             if not math.isfinite(loss_sum):
                 raise ModelError(
                     f"Training diverged in epoch {epoch + 1}: the loss is not finite. Nothing was "
                     f"kept. Lower `learning_rate` in params.yaml and run `dvc repro`."
                 )
-            curves["loss"].append(loss_sum / max(count, 1))
-            curves["accuracy"].append(correct / max(count, 1))
+            curves["loss"].append(loss_sum / count)
+            curves["accuracy"].append(correct / count)
             progress(epoch + 1, settings.epochs)
     model = model.cpu().eval()
     return TrainedNetwork(model, curves, time.perf_counter() - started)
