@@ -25,6 +25,12 @@ def unlearn(
     samples_file: Annotated[
         Path | None, typer.Option(help="File with ids of rows to forget, one per line.")
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="All of the data set was made to be forgotten.")
+    ] = False,
+    evaluation: Annotated[
+        str | None, typer.Option(help="Data set to measure on; default: the --dataset itself.")
+    ] = None,
     repository: Annotated[
         str | None, typer.Option(help="Git repository of the data; default: data.repository.")
     ] = None,
@@ -74,8 +80,11 @@ def unlearn(
             dataset=dataset,
             rev=rev,
             selection=_selection(classes, subjects_file, samples_file),
+            whole=whole,
         )
-        filed = DeletionRequest(model=model, forget=spec, ground=ground, ticket=ticket)
+        filed = DeletionRequest(
+            model=model, forget=spec, evaluation=evaluation, ground=ground, ticket=ticket
+        )
         request = file_request(settings.state, filed).id
     from flows.unlearn import unlearn as flow
 

@@ -20,5 +20,5 @@ def evaluate(version: str, against: str | None = None, request_id: str | None = 
     """
     settings = load_settings()
     judged, other = pull_pair(settings, version, against)
-    forget = forget_set_of(settings, judged, request_id)
-    return compare(settings, judged, other, forget, request_id)
+    forget, measured = forget_set_of(settings, judged, request_id)
+    return compare(settings, judged, other, forget, measured, request_id=request_id)

@@ -20,7 +20,13 @@ from tasks.device import device_slot
 from tasks.edit import probe, push_pull
 from tasks.finish import find_done, record_refusal, refusal_message, register_successor
 from tasks.outcome import Outcome
-from tasks.prepare import check_method, pull_parent, resolve_forget_set, take_request
+from tasks.prepare import (
+    check_method,
+    pull_parent,
+    resolve_evaluation_set,
+    resolve_forget_set,
+    take_request,
+)
 from tasks.record import open_record
 from tasks.reference import retrain_reference
 from tasks.results import UnlearnResult
@@ -55,6 +61,7 @@ def unlearn(
     way = check_method(settings, method, options)
     parent = pull_parent(settings, request)
     forget = resolve_forget_set(settings, request, parent, way)
+    measured = resolve_evaluation_set(settings, request, forget)
 
     # ## Already forgotten is success
     done = find_done(settings, parent, forget, way, wanted=promote)
@@ -62,7 +69,7 @@ def unlearn(
         return done
 
     # ## Forget, then measure
-    with open_record(settings, request, parent, forget, way) as record:
+    with open_record(settings, request, parent, way, forget=forget, measured=measured) as record:
         with device_slot(record.device, settings.worker):
             instructions = probe(record)
             edit = push_pull(record, instructions)

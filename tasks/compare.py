@@ -18,6 +18,7 @@ from model_registry.connection import connect
 from model_registry.pull import PulledVersion, pull_version
 from tasks.decide import rows_by_part
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
+from tasks.prepare import evaluation_set
 from tasks.progress import progress
 
 
@@ -50,18 +51,22 @@ def pull_pair(
 
 
 @task(**SAFE_TO_RETRY)
-def forget_set_of(settings: Settings, judged: PulledVersion, request_id: str | None) -> ForgetSet:
-    """The forget set of the request named, or of the one that the version was made for."""
+def forget_set_of(
+    settings: Settings, judged: PulledVersion, request_id: str | None
+) -> tuple[ForgetSet, ForgetSet]:
+    """The forget set of the request named, or of the version's own, and where to measure it."""
     found = request_id or judged.tags.get(tags.REQUEST)
     if found is None:
         raise ModelError(
             f"{judged.ref} was made for no deletion request. Nothing was measured. "
             f"Name the rows by a filed request: `lethe evaluate {judged.ref} --request ID`."
         )
-    spec = read_request(settings.state, found).forget
+    request = read_request(settings.state, found)
+    spec = request.forget
     pinned = judged.tags.get(tags.GIT_REV) if request_id is None else None
     spec = spec.model_copy(update={"rev": pinned}) if pinned else spec
-    return resolve(spec, max_share=settings.data.max_share, key=record_key(settings.state))
+    forget = resolve(spec, max_share=settings.data.max_share, key=record_key(settings.state))
+    return forget, evaluation_set(settings, request, forget)
 
 
 @task(**IN_MEMORY)
@@ -70,6 +75,8 @@ def compare(
     judged: PulledVersion,
     other: PulledVersion,
     forget: ForgetSet,
+    measured: ForgetSet,
+    *,
     request_id: str | None,
 ) -> Comparison:
     """Measure both on the same rows and hold the figures against the thresholds."""
@@ -78,7 +85,7 @@ def compare(
         evaluation = evaluate(
             other.network,
             judged.network,
-            rows_by_part(settings, forget, classes),
+            rows_by_part(settings, forget, measured, classes),
             classes=classes,
             forgotten=[classes.index(name) for name in forget.class_names],
             device=pick_device(settings.device),

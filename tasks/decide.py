@@ -35,7 +35,7 @@ def measure(
         evaluation = evaluate(
             record.parent.network,
             edit.model,
-            rows_by_part(record.settings, record.forget, record.classes),
+            rows_by_part(record.settings, record.forget, record.measured, record.classes),
             classes=record.classes,
             forgotten=record.forgotten,
             device=record.device,
@@ -52,11 +52,11 @@ def decide_verdict(record: Record, evaluation: Evaluation) -> Decision:
 
 
 def rows_by_part(
-    settings: Settings, forget: ForgetSet, classes: tuple[str, ...]
+    settings: Settings, forget: ForgetSet, measured: ForgetSet, classes: tuple[str, ...]
 ) -> dict[Part, Rows]:
-    """The rows of each part that there are."""
+    """The rows of each part that there are: those that were forgotten, the others as measured."""
     found = {
-        part: forget.rows(
+        part: (forget if part is Part.FORGET_TRAIN else measured).rows(
             split=split,
             part="forget" if part in FORGET_PARTS else "retained",
             classes=classes,

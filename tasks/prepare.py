@@ -65,6 +65,24 @@ def resolve_forget_set(
     return forget
 
 
+@task(**SAFE_TO_RETRY)
+def resolve_evaluation_set(
+    settings: Settings, request: DeletionRequest, forget: ForgetSet
+) -> ForgetSet:
+    """The same selection in the data set to measure on, at the same commit."""
+    return evaluation_set(settings, request, forget)
+
+
+def evaluation_set(settings: Settings, request: DeletionRequest, forget: ForgetSet) -> ForgetSet:
+    """The forget set itself, or its selection in the data set that the request names for it."""
+    if request.evaluation is None:
+        return forget
+    spec = request.forget.model_copy(
+        update={"dataset": request.evaluation, "whole": False, "rev": forget.git_rev}
+    )
+    return resolve(spec, max_share=1.0, key=record_key(settings.state))
+
+
 def check_classes(parent: PulledVersion, forget: ForgetSet) -> None:
     """Refuse a forget set that is not about what the model predicts.
 

@@ -27,8 +27,9 @@ MIB = 1024 * 1024
 class Record:
     """One request on its way: who asked, what is edited, what is forgotten, where it is noted.
 
-    `classes` names the model's logits in order; `folder` holds the artifacts until they are logged
-    and is removed afterwards.
+    `measured` is the same selection in the data set that is measured on, mostly the forget set's
+    own. `classes` names the model's logits in order; `folder` holds the artifacts until they are
+    logged and is removed afterwards.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Record:
     method: Method
     parent: PulledVersion
     forget: ForgetSet
+    measured: ForgetSet
     classes: tuple[str, ...]
     device: torch.device
     run_id: str
@@ -70,8 +72,10 @@ def open_record(
     settings: Settings,
     request: DeletionRequest,
     parent: PulledVersion,
-    forget: ForgetSet,
     method: Method,
+    *,
+    forget: ForgetSet,
+    measured: ForgetSet,
 ) -> Iterator[Record]:
     """Open the run that records a request, and close it when the block ends."""
     client = connect(settings)
@@ -96,13 +100,14 @@ def open_record(
     ):
         params = {"seed": settings.seed, "method": method.name, **method.model_dump(mode="json")}
         log_params(client, run_id, params)
-        log_dataset_uses(client, run_id, _uses(forget), parent.model_id)
+        log_dataset_uses(client, run_id, list(_uses(forget, measured)), parent.model_id)
         yield Record(
             settings=settings,
             request=request,
             method=method,
             parent=parent,
             forget=forget,
+            measured=measured,
             classes=parent.facts.classes or forget.info.classes,
             device=pick_device(settings.device),
             run_id=run_id,
@@ -121,21 +126,19 @@ def describe(forget: ForgetSet) -> str:
     return f"class {names}" if len(forget.class_names) == 1 else f"classes {names}"
 
 
-def _uses(forget: ForgetSet) -> list[DatasetUse]:
-    """The forget set and the held-out rows it is measured on, as MLflow data set inputs."""
-    name = forget.info.name
-    held_out = forget.scans.get("test")
-    counts = {"forget": forget.count, "evaluation": held_out.total if held_out else 0}
-    return [
-        DatasetUse(
-            name=f"{name} ({context})",
+def _uses(forget: ForgetSet, measured: ForgetSet) -> Iterator[DatasetUse]:
+    """The forget set and the held-out rows that are measured, as MLflow data set inputs."""
+    roles = (
+        ("forget", forget, forget.count),
+        ("evaluation", measured, measured.held_out_total or measured.total),
+    )
+    for context, one, rows in roles:
+        yield DatasetUse(
+            name=f"{one.info.name} ({context})",
             context=context,
-            repository=forget.repository,
-            path=forget.spec.dataset,
-            git_rev=forget.git_rev,
-            dvc_md5=forget.dvc_md5,
+            repository=one.repository,
+            path=one.spec.dataset,
+            git_rev=one.git_rev,
+            dvc_md5=one.dvc_md5,
             rows=rows,
         )
-        for context, rows in counts.items()
-        if rows
-    ]

@@ -34,7 +34,11 @@ def retrain_reference(record: Record) -> TrainedNetwork:
     settings = TrainingSettings.model_validate_json(json.dumps(recipe))
     with progress("Retraining to compare") as report:
         return train(
-            new_network(settings, seed=record.settings.seed),
+            new_network(
+                settings,
+                seed=record.settings.seed,
+                allowed=record.settings.models.factories,
+            ),
             rows,
             settings,
             device=record.device,

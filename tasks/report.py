@@ -63,13 +63,13 @@ def _pictures(record: Record, outcome: Outcome) -> list[Picture]:
     pictures = []
     for name, (figure, alt) in drawn.items():
         path = folder / f"{name}.png"
-        plots.save(figure, path)
-        pictures.append(Picture(name=name, path=path, alt=alt))
+        finding = plots.save(figure, path)
+        pictures.append(Picture(name=name, path=path, alt=f"{alt}. {finding}"))
     return pictures
 
 
 def _features(record: Record, outcome: Outcome) -> "Figure | None":
-    parts = rows_by_part(record.settings, record.forget, record.classes)
+    parts = rows_by_part(record.settings, record.forget, record.measured, record.classes)
     rows = _some_rows({part: rows for part, rows in parts.items() if part in HELD_OUT_PARTS})
     if rows is None:
         return None

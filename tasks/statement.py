@@ -10,6 +10,7 @@ from lethe.audit.predicate import (
     Code,
     Compute,
     Data,
+    EvaluationData,
     Gate,
     Method,
     Predicate,
@@ -52,6 +53,7 @@ def build_statement(
                 total=record.forget.total,
                 set_digest=record.forget.set_digest,
             ),
+            evaluation=_evaluation(record),
             method=Method(
                 name=record.method.name,
                 settings=flat_settings(record.method.model_dump(mode="json")),
@@ -78,6 +80,15 @@ def build_statement(
             times=Times(started=record.started, finished=datetime.now(UTC)),
             run_id=record.run_id,
         )
+    )
+
+
+def _evaluation(record: Record) -> EvaluationData | None:
+    measured = record.measured
+    if measured is record.forget:
+        return None
+    return EvaluationData(
+        path=measured.spec.dataset, git_rev=measured.git_rev, dvc_md5=measured.dvc_md5
     )
 
 

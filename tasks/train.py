@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from lethe.data.dataset import DatasetRows, dataset_rows
 from lethe.data.errors import MissingDatasetError
+from lethe.data.repository import check_committed
 from lethe.errors import SettingsError
 from lethe.evaluation.predictions import predict
-from lethe.models.architecture import Architecture
 from lethe.models.device import pick_device
 from lethe.models.training import TrainedNetwork, TrainingSettings, new_network
 from lethe.models.training import train as train_network
@@ -83,6 +83,7 @@ def read_recipe(dataset: str) -> TrainingSettings:
 def open_training_data(settings: Settings, dataset: str) -> TrainingData:
     """Both splits of data/<dataset> as committed in this repository."""
     budget = settings.data.memory_budget_mib * MIB
+    check_committed(Path(settings.data.repository), f"data/{dataset}")
     path = f"data/{dataset}"
     train = dataset_rows(settings.data.repository, path, split="train", memory_budget=budget)
     try:
@@ -118,7 +119,7 @@ def fit(settings: Settings, data: TrainingData, recipe: TrainingSettings) -> Tra
     device = pick_device(settings.device)
     with device_slot(device, settings.worker), progress(f"Training on {data.name}") as report:
         return train_network(
-            new_network(recipe, seed=settings.seed),
+            new_network(recipe, seed=settings.seed, allowed=settings.models.factories),
             data.train.rows,
             recipe,
             device=device,
@@ -156,7 +157,7 @@ def register_trained(
         run_id=run_id,
         network=trained.model,
         facts=LetheMetadata(
-            architecture=Architecture(factory=recipe.network, kwargs=recipe.network_kwargs),
+            architecture=recipe.architecture,
             classes=data.classes,
             weights_sha256=weights_digest(trained.model),
             training=recipe.model_dump(mode="json"),

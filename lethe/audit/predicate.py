@@ -85,6 +85,14 @@ class Data(Record):
         return self
 
 
+class EvaluationData(Record):
+    """The data set that the figures were measured on, when it is not the forget set's own."""
+
+    path: Location
+    git_rev: GitRev
+    dvc_md5: DvcMd5
+
+
 class Method(Record):
     """The unlearning method with its settings, flat: `lethe.audit.fields.flat_settings`."""
 
@@ -147,6 +155,7 @@ class Predicate(Record):
     parent: Version
     successor: Version | None = None
     data: Data
+    evaluation: EvaluationData | None = None
     method: Method
     compute: Compute
     code: Code

@@ -47,8 +47,9 @@ Part = Literal["forget", "retained"]
 class ForgetSpec(BaseModel):
     """What to forget: a data set at a revision, and which of its rows.
 
-    Without a selection the whole of `dataset` is the forget set: a DVC-tracked file made for the
-    purpose, never the data set that the model was trained on.
+    With `whole` the data set itself is the forget set, a DVC-tracked file or folder made for the
+    purpose; a selection then says what it holds, such as the classes to forget. Never say so of
+    the data set that the model was trained on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -57,6 +58,7 @@ class ForgetSpec(BaseModel):
     selection: Selection | None = None
     repository: str = "."
     rev: str = "HEAD"
+    whole: bool = False
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -167,6 +169,12 @@ def resolve_forget_set(spec: ForgetSpec, *, max_share: float, key: bytes) -> For
     """
     if spec.selection is not None:
         spec.selection.check()
+    elif not spec.whole:
+        raise EmptySelectionError(
+            f"Nothing in {spec.dataset} is selected. Nothing was changed. Name classes, subjects "
+            "or samples, for example `lethe unlearn MODEL --dataset PATH --classes A,B`; if all of "
+            "it was made to be forgotten, say so with --whole."
+        )
     opened = open_dataset(spec.repository, spec.dataset, spec.rev)
     digest = SetDigest(key)
     seen = _wanted_ids(spec.selection)
@@ -236,12 +244,13 @@ def _check(
             f"The selection matches no training row of {spec.dataset}. Nothing was changed. "
             "`lethe data show` tells what the data set holds."
         )
-    if spec.selection is None:
+    if spec.whole:
         return
     if count == total:
         raise WholeDatasetError(
             f"The selection matches all {total} training rows of {spec.dataset}. Nothing was "
-            "changed. A model that must forget everything is to be deleted: `lethe model --help`."
+            "changed. If the data set was made to be forgotten, say so with --whole; a model that "
+            "must forget all it was trained on is to be deleted, not edited."
         )
     if count > max_share * total:
         raise ShareExceededError(

@@ -32,6 +32,11 @@ class DeletionRequest(BaseModel):
     id: OpaqueId = Field(default_factory=new_request_id)
     model: str = Field(description="NAME@ALIAS or NAME/NUMBER", min_length=3)
     forget: ForgetSpec
+    evaluation: str | None = Field(
+        default=None,
+        min_length=1,
+        description="data set in the same repository to measure on; default: the forget set's own",
+    )
     ground: Phrase = Field(default="unspecified", description="legal or other ground")
     ticket: TicketKey | None = Field(default=None, description="key of the ticket")
     received_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))

@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field
 
-from lethe.audit.predicate import Predicate
+from lethe.audit.predicate import Phase, Predicate
 from lethe.audit.statement import Statement, canonical_bytes, digest
 from lethe.evaluation.results import Evaluation, Part, Partition, Result
 from lethe.evaluation.verdict import Decision, Verdict
@@ -43,6 +43,9 @@ GATES = {
     "agreement": "Agreement with the parent",
     "finite_outputs": "Outputs are numbers",
 }
+
+# What took the time that is compared with retraining; measuring comes on top of either.
+UNLEARNING: tuple[Phase, ...] = ("probe", "edit")
 
 MEANING = {
     Verdict.ERASED: "The answers and the hidden layers both show that it was forgotten.",
@@ -117,7 +120,7 @@ def render_report(report: ReportContent) -> str:
         open_classes=OPEN_CLASSES,
         pictures=[(picture, _inline(picture.path)) for picture in report.pictures],
         links=report.links,
-        spent=sum(predicate.compute.seconds.values()),
+        spent=sum(predicate.compute.seconds.get(phase, 0) for phase in UNLEARNING),
         digest=digest(report.statement),
         statement=json.dumps(json.loads(canonical_bytes(report.statement)), indent=2),
     )

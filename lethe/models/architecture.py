@@ -14,12 +14,15 @@ from torch import nn
 from lethe.errors import ModelError
 
 
+FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
 class Architecture(BaseModel):
     """A callable that makes the network, as `package.module:callable`, and its arguments."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    factory: str = Field(pattern=FACTORY_PATTERN)
     kwargs: Mapping[str, Any] = Field(default_factory=dict)
 
 

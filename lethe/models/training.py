@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from lethe.data.rows import Rows
 from lethe.errors import DataError, ModelError
-from lethe.models.architecture import Architecture, build
+from lethe.models.architecture import FACTORY_PATTERN, Architecture, build
 
 UNKNOWN_LABEL = -1
 
@@ -32,7 +32,9 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    network: str = Field(description="import path of the factory, module:function")
+    network: str = Field(
+        pattern=FACTORY_PATTERN, description="import path of the factory, module:function"
+    )
     network_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the factory"
     )
@@ -40,6 +42,11 @@ class TrainingSettings(BaseModel):
     batch_size: int = Field(default=32, ge=2, description="rows per step")
     learning_rate: float = Field(default=0.003, gt=0, description="peak of the one-cycle schedule")
     weight_decay: float = Field(default=0.01, ge=0, description="decoupled weight decay")
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network, as a registered version names it."""
+        return Architecture(factory=self.network, kwargs=self.network_kwargs)
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,9 @@ def new_network(
     Raises:
         ModelError: if the factory is not in an allowed module or does not make a network.
     """
-    architecture = Architecture(factory=settings.network, kwargs=settings.network_kwargs)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        return build(architecture, allowed)
+        return build(settings.architecture, allowed)
 
 
 def train(

@@ -122,7 +122,8 @@ class PTE(BaseModel):
                 clean_logits[batch.positions] = original(x).float().cpu()
                 probe_logits[batch.positions] = original(moved).float().cpu()
             keep = kept[batch.positions]
-            banked.append((batch.positions[keep], batch.x[keep], moved.cpu()[keep]))
+            if keep.any():  # thousands of empty tensors would pin freed memory between them
+                banked.append((batch.positions[keep], batch.x[keep], moved.cpu()[keep]))
             done += len(x)
             context.progress(done, total)
         mask = forgotten.cpu()

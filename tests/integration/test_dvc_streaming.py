@@ -15,14 +15,7 @@ pytestmark = [
 ]
 
 
-NEEDS_FEWER_PIECES = pytest.mark.xfail(
-    reason="PTE keeps an empty tensor for every batch, and those pin freed memory in between"
-)
-
-
-@pytest.mark.parametrize(
-    "flags", [["--read-only"], pytest.param([], marks=NEEDS_FEWER_PIECES)], ids=["read", "pte"]
-)
+@pytest.mark.parametrize("flags", [["--read-only"], []], ids=["read", "pte"])
 def test_a_forget_set_ten_times_the_budget_stays_within_it(flags):
     command = [sys.executable, str(BENCHMARK), "--budget-mib", "24", "--selected-mib", "240"]
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)

@@ -198,3 +198,44 @@ def test_no_ids_of_people_or_rows_reach_tags_params_or_artifacts(project):
     folder = artifact_path(client, result.run_id)
     texts += [p.read_text(errors="ignore") for p in folder.rglob("*") if p.is_file()]
     assert not [t for t in texts if "digits-0" in t]
+
+
+def test_a_tracked_file_is_itself_the_forget_set(project):
+    """Made for the purpose, in its own file; the data set is only measured on."""
+    import subprocess
+    import sys
+
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table("data/digits/train.parquet")
+    (project / "forget").mkdir()
+    pq.write_table(rows.filter(pc.equal(rows["label"], "3")), "forget/threes.parquet")
+    for command in (
+        [sys.executable, "-m", "dvc", "add", "-q", "forget/threes.parquet"],
+        [sys.executable, "-m", "dvc", "push", "-q", "forget/threes.parquet.dvc"],
+        ["git", "add", "forget"],
+        ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "Threes"],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    state = load_settings().state
+    spec = ForgetSpec(
+        dataset="forget/threes.parquet", selection=Selection(classes=("3",)), whole=True
+    )
+    request = file_request(
+        state,
+        DeletionRequest(model="digits@champion", forget=spec, evaluation="data/digits"),
+    )
+    result = unlearn(request.id)
+    client = connect(load_settings())
+    written = (artifact_path(client, result.run_id) / tags.STATEMENT_FILE).read_bytes()
+    statement = json.loads(written)["predicate"]
+    assert statement["data"]["path"] == "forget/threes.parquet"
+    assert statement["data"]["count"] == statement["data"]["total"] == 128
+    assert statement["evaluation"]["path"] == "data/digits"
+    assert statement["figures"]["after.forget_held_out"] == 0
+    assert statement["figures"]["after.retained_held_out"] > 0.95
+
+    careless = DeletionRequest(model="digits/1", forget=spec.model_copy(update={"whole": False}))
+    with pytest.raises(ForgetSetError, match="--whole"):
+        unlearn(file_request(state, careless).id)

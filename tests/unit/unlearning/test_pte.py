@@ -138,6 +138,30 @@ def test_the_bank_is_bounded(digits):
     }
 
 
+class Uneven:
+    """Rows that stream: batches smaller than asked, in an order of their own, once each pass."""
+
+    def __init__(self, rows: TensorRows) -> None:
+        self.rows, self.shape = rows, rows.shape
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, batch_size, *, seed=None):
+        del batch_size
+        yield from reversed(list(self.rows.batches(7, seed=seed)))
+
+
+def test_rows_that_stream_in_any_order_are_matched_by_position(digits):
+    rows = digits.of_class(3)
+    method, forget = PTE(), ForgetTarget(Uneven(rows), "class", (3,))
+    probed = method.probe(digits.model, forget, Context())
+    torch.testing.assert_close(probed.tensors["teacher_logits"], digits.model(rows.x))
+    edit = method.edit(digits.model, forget, probed, Context())
+    assert digits.accuracy(edit.model, 3) == 0
+    assert digits.accuracy(edit.model, *RETAINED) > digits.accuracy(digits.model, *RETAINED) - 0.02
+
+
 def test_instructions_travel_between_the_phases(digits, probed, edited, tmp_path):
     probed.save(tmp_path / "instructions.safetensors")
     read = Instructions.load(tmp_path / "instructions.safetensors")
