@@ -1,5 +1,7 @@
 """`lethe train`: train a network and register it."""
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +15,9 @@ def train(
     again: Annotated[
         bool, typer.Option("--again", help="Train even if the same version exists.")
     ] = False,
+    receipt: Annotated[
+        Path | None, typer.Option(help="Write here what was trained; equal on every machine.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
 ) -> None:
@@ -28,6 +33,10 @@ def train(
     from flows.train import train as flow
 
     result = flow(dataset, model=model, again=again)
+    if receipt is not None:
+        facts = {"model": result.version.partition("/")[0], "training_key": result.training_key}
+        receipt.parent.mkdir(parents=True, exist_ok=True)
+        receipt.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     if as_json:
         print_json(result.model_dump(mode="json"))
         return

@@ -34,6 +34,7 @@ class TrainResult(BaseModel):
 
     version: str
     reused: bool
+    training_key: str
     accuracy: float | None
     seconds: float
     run_id: str

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from lethe.data.dataset import DatasetRows, dataset_rows
 from lethe.data.errors import MissingDatasetError
-from lethe.data.repository import check_committed
+from lethe.data.listing import check_committed
 from lethe.errors import SettingsError
 from lethe.evaluation.predictions import predict
 from lethe.models.device import pick_device
@@ -83,9 +83,9 @@ def read_recipe(dataset: str) -> TrainingSettings:
 def open_training_data(settings: Settings, dataset: str) -> TrainingData:
     """Both splits of data/<dataset> as committed in this repository."""
     budget = settings.data.memory_budget_mib * MIB
-    check_committed(Path(settings.data.repository), f"data/{dataset}")
     path = f"data/{dataset}"
     train = dataset_rows(settings.data.repository, path, split="train", memory_budget=budget)
+    check_committed(Path(settings.data.repository), path, train.dvc_md5)
     try:
         held_out = dataset_rows(settings.data.repository, path, split="test", memory_budget=budget)
     except MissingDatasetError:
@@ -107,6 +107,7 @@ def find_trained(
     return TrainResult(
         version=str(found),
         reused=True,
+        training_key=training_key(settings, data, recipe),
         accuracy=metrics.get(ACCURACY),
         seconds=metrics.get(SECONDS, 0.0),
         run_id=run_id,
@@ -178,6 +179,7 @@ def register_trained(
     return TrainResult(
         version=str(version),
         reused=False,
+        training_key=training_key(settings, data, recipe),
         accuracy=accuracy,
         seconds=trained.seconds,
         run_id=run_id,

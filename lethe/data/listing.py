@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from lethe.data.dataset import describe
+from lethe.data.errors import MissingRevisionError
 from lethe.data.info import DatasetInfo
 from lethe.data.parquet import Split
 from lethe.data.repository import open_dataset
@@ -36,6 +37,26 @@ class DatasetEntry(BaseModel):
     dvc_md5: str | None
     size: int | None
     present: bool
+
+
+def check_committed(root: Path, dataset: str, committed: str) -> None:
+    """Refuse to go on with committed data while the checkout names newer data.
+
+    Args:
+        root: folder of a checkout; one without DVC files, or of another repository, passes.
+        dataset: path of the data set in it.
+        committed: DVC md5 of the data set in the commit that is about to be read.
+
+    Raises:
+        MissingRevisionError: if the checkout's `dvc.lock` or `.dvc` file names another md5.
+    """
+    here = {entry.dataset: entry.dvc_md5 for entry in list_datasets(root)}.get(dataset)
+    if here is not None and here != committed:
+        raise MissingRevisionError(
+            f"{dataset} was made anew since the last commit, which is what would be read. Nothing "
+            f"was read. Keep the new data with `dvc push` and `git commit -am 'New {dataset}'`, or "
+            f"bring the committed data back with `git checkout dvc.lock && dvc checkout`."
+        )
 
 
 def list_datasets(root: Path) -> list[DatasetEntry]:

@@ -13,7 +13,6 @@ from torch import nn
 
 from lethe.errors import ModelError
 
-
 FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
