@@ -71,9 +71,9 @@ def unlearn(
     # ## Forget, then measure
     with open_record(settings, request, parent, way, forget=forget, measured=measured) as record:
         with device_slot(record.device, settings.worker):
+            retrained = retrain_reference(record) if reference else None
             instructions = probe(record)
             edit = push_pull(record, instructions)
-            retrained = retrain_reference(record) if reference else None
             evaluation, seconds = measure(record, edit, retrained)
         decision = decide_verdict(record, evaluation)
         outcome = Outcome(instructions, edit, retrained, evaluation, seconds, decision)

@@ -9,9 +9,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 LOCK = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-STAGES = [f"{s}@{name}" for s in ("prepare", "train") for name in ("digits", "watch", "cwru")]
-    f"{stage}@{name}" for stage in ("prepare", "train") for name in ("digits", "watch", "cwru")
-]
+NAMES = ("digits", "watch", "cwru")
+STAGES = [f"{stage}@{name}" for stage in ("prepare", "train") for name in NAMES]
 
 
 def test_every_stage_is_locked():
