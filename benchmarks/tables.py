@@ -30,7 +30,7 @@ def class_forgetting() -> str:
         "retained accuracy before / after / retrained",
         "loss, mean ± spread",
         "loss, worst",
-        "CPU time against retraining, mean / worst",
+        "time against retraining, mean / worst",
     )
     rows = []
     for name, result in _results("class_forgetting"):
@@ -44,7 +44,7 @@ def class_forgetting() -> str:
                 f"{' / '.join(f'{value:.2f}' for value in retained)} %",
                 f"{found['retained_loss_mean']:+.2f} ± {found['retained_loss_spread']:.2f}",
                 f"{found['retained_loss_worst']:+.2f}",
-                f"{found['cpu_ratio_mean']:.2f} / {found['cpu_ratio_worst']:.2f}",
+                f"{found['time_ratio_mean']:.2f} / {found['time_ratio_worst']:.2f}",
             )
         )
     return _table(head, rows)
