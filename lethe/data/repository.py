@@ -4,6 +4,7 @@ The working tree plays no part: what is read is what the commit names, from DVC'
 straight from its remote, without filling the cache.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,12 +27,15 @@ from lethe.data.info import DatasetInfo
 from lethe.data.parquet import SPLITS, Split
 from lethe.data.parquet_rows import Opener, open_parquet
 
+# git@example.org:team/data.git
+_SCP_LIKE = re.compile(r"^[\w.-]+@[\w.-]+:[^/]")
+
 
 @dataclass(frozen=True)
 class OpenDataset:
     """A data set at a commit.
 
-    `repository` is without credentials, `git_rev` is a full sha, and `dvc_md5` is DVC's hash of
+    `repository` is its `recorded_name`, `git_rev` is a full sha, and `dvc_md5` is DVC's hash of
     the output: 32 hexadecimal digits for a file, followed by `.dir` for a folder.
     """
 
@@ -80,7 +84,7 @@ def open_dataset(repository: str, dataset: str, rev: str) -> OpenDataset:
         RemoteError: if the remote refuses or cannot be reached.
         FormError: if a single file is not Parquet.
     """
-    public = without_credentials(repository)
+    public, recorded = without_credentials(repository), recorded_name(repository)
     path = str(PurePosixPath(dataset))
     filesystem = _filesystem(repository, public, rev)
     sha: str = filesystem.repo.get_rev()
@@ -98,7 +102,9 @@ def open_dataset(repository: str, dataset: str, rev: str) -> OpenDataset:
                     f"{path} is no Parquet file. Nothing was read. Turn it into one with "
                     "`lethe data import`."
                 )
-            return OpenDataset(public, sha, path, md5, {"train": path}, filesystem)
+            return OpenDataset(
+                recorded_name(repository), sha, path, md5, {"train": path}, filesystem
+            )
         names = {PurePosixPath(name).name for name in filesystem.ls(path, detail=False)}
     paths = {split: f"{path}/{split}.parquet" for split in SPLITS if f"{split}.parquet" in names}
     if "train" not in paths:
@@ -106,7 +112,7 @@ def open_dataset(repository: str, dataset: str, rev: str) -> OpenDataset:
             f"{path} in {public} at {sha[:12]} holds no train.parquet. Nothing was read. "
             "`lethe data import` writes data sets in the right form."
         )
-    return OpenDataset(public, sha, path, md5, paths, filesystem)
+    return OpenDataset(recorded, sha, path, md5, paths, filesystem)
 
 
 def without_credentials(repository: str) -> str:
@@ -116,6 +122,35 @@ def without_credentials(repository: str) -> str:
         return repository
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def recorded_name(repository: str) -> str:
+    """How a record names a repository: by an address that means the same to everybody.
+
+    A URL stands without credentials. A checkout on this machine is named by the URL it was cloned
+    from; one without such a URL by the name of its folder, or `.` for the working folder, since
+    the path above it is nobody's business two years later.
+    """
+    folder = Path(repository)
+    if not folder.is_dir():
+        return without_credentials(repository)
+    origin = _origin(folder)
+    if origin and (urlsplit(origin).netloc or _SCP_LIKE.match(origin)):
+        return without_credentials(origin)
+    return "." if folder.resolve() == Path.cwd() else folder.resolve().name
+
+
+def _origin(folder: Path) -> str | None:
+    """The URL a checkout was cloned from, if its configuration names one."""
+    from scmrepo.exceptions import SCMError
+    from scmrepo.git import Git
+
+    try:
+        with Git(str(folder), search_parent_directories=True) as repository:
+            url = repository.dulwich.repo.get_config_stack().get(("remote", "origin"), "url")
+    except (SCMError, KeyError):
+        return None
+    return str(url.decode())
 
 
 def _filesystem(repository: str, public: str, rev: str) -> Any:

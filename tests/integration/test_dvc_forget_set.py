@@ -121,9 +121,11 @@ def repository(made):
     return str(made[0])
 
 
-def spec(repository, rev="HEAD~1", dataset="data/toy", **selection):
+def spec(repository, rev="HEAD~1", dataset="data/toy", *, whole=False, **selection):
     chosen = Selection(**selection) if selection else None
-    return ForgetSpec(repository=repository, dataset=dataset, rev=rev, selection=chosen)
+    return ForgetSpec(
+        repository=repository, dataset=dataset, rev=rev, selection=chosen, whole=whole
+    )
 
 
 def resolve(found, max_share=0.5, key=KEY):
@@ -143,7 +145,7 @@ def test_a_class_is_resolved_to_a_commit_with_counts_and_hashes(made):
     assert (forget.kind, forget.class_names) == ("class", ("b",))
     assert (forget.count, forget.total, forget.share) == (20, 60, 1 / 3)
     assert (forget.held_out_count, forget.held_out_total) == (8, 24)
-    assert forget.repository == str(root)
+    assert forget.repository == root.name
     out = (root / "data" / "toy.dvc").read_text()
     assert forget.dvc_md5 not in out
     assert resolve(spec(str(root), "HEAD", classes=("b",))).dvc_md5 in out
@@ -204,7 +206,10 @@ def test_the_digest_names_the_selected_rows_and_needs_the_key(repository):
 
 
 def test_a_tracked_file_is_a_forget_set_of_its_own(repository):
-    forget = resolve(spec(repository, dataset="data/requests/r1.parquet"), max_share=0.01)
+    path = "data/requests/r1.parquet"
+    forget = resolve(spec(repository, dataset=path, whole=True), max_share=0.01)
+    of_class = resolve(spec(repository, dataset=path, whole=True, classes=("a", "new")))
+    assert (of_class.kind, of_class.count, of_class.total) == ("class", 2, 2)
     assert (forget.kind, forget.count, forget.held_out_count) == ("samples", 2, 0)
     assert len(forget.dvc_md5) == 32
     assert forget.info.classes == ("a", "new")
@@ -225,8 +230,12 @@ REFUSED = [
     ),
     (spec("", dataset="data", classes=("a",)), errors.MissingDatasetError, "tracks no data set"),
     (spec("", dataset="data/plain.txt", classes=("a",)), errors.MissingDatasetError, "tracks no"),
-    (spec("", dataset="data/requests/text.txt"), errors.FormError, "no Parquet file"),
-    (spec("", dataset="data/requests/r2.parquet"), errors.FormError, "lacks the column label"),
+    (spec("", dataset="data/requests/text.txt", whole=True), errors.FormError, "no Parquet file"),
+    (
+        spec("", dataset="data/requests/r2.parquet", whole=True),
+        errors.FormError,
+        "lacks the column label",
+    ),
     (
         spec("", dataset="data/requests/r1.parquet", subjects=("p",)),
         errors.FormError,
@@ -235,6 +244,7 @@ REFUSED = [
     (spec("", classes=("a", "z")), errors.UnknownClassError, "'z'.*a, b, c"),
     (spec("", subjects=("Ada", "person-1")), errors.UnknownIdsError, "1 of the 2 subject ids"),
     (spec("", samples=("Ada", "Bob")), errors.UnknownIdsError, "2 of the 2 sample ids"),
+    (spec(""), errors.EmptySelectionError, "--whole"),
     (spec("", classes=()), errors.EmptySelectionError, "names nothing"),
     (spec("", classes=("a",), samples=("train-1",)), errors.EmptySelectionError, "matches no"),
     (spec("", samples=("test-1",)), errors.EmptySelectionError, "matches no training row"),
