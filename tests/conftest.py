@@ -28,3 +28,13 @@ def mirror(monkeypatch):
         pytest.skip(f"set {MIRROR} to the folder with the original data files (docs/data.md)")
     monkeypatch.setenv(MIRROR, _MIRROR_FOLDER)
     return _MIRROR_FOLDER
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    """Address of one Prefect server for all tests of a session; starting one takes ten seconds."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield PREFECT_API_URL.value()

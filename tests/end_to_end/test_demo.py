@@ -19,8 +19,10 @@ def clone(tmp_path_factory):
     return folder
 
 
-def run(folder, *words, code=0):
+def run(folder, *words, code=0, server=None):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PREFECT_"))}
+    if server:
+        environment["PREFECT_API_URL"] = server
     environment["PATH"] = f"{LETHE.parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
         [str(LETHE), *words],
@@ -39,8 +41,8 @@ def git_status(folder):
 
 
 @pytest.mark.slow
-def test_the_demo_from_nothing_then_again_then_the_other_commands(clone):
-    first = run(clone, "demo")
+def test_the_demo_from_nothing_then_again_then_the_other_commands(clone, prefect_server):
+    first = run(clone, "demo")  # starts a Prefect server of its own, as for a new user
     assert "made    digits/2, which forgot class 3" in first
     assert "suppressed" in first
     assert (report := Path(first.split("Report:")[1].split()[0])).is_file()
@@ -48,18 +50,21 @@ def test_the_demo_from_nothing_then_again_then_the_other_commands(clone):
     assert "lethe ui" in first
     assert git_status(clone) == ""
 
-    second = run(clone, "demo")
+    def lethe(*words, code=0):
+        return run(clone, *words, code=code, server=prefect_server)
+
+    second = lethe("demo")
     assert "reused  data set digits" in second
     assert "reused  digits/1" in second
     assert "reused  digits/2" in second
     assert git_status(clone) == ""
 
-    listed = json.loads(run(clone, "model", "list", "--json"))
+    listed = json.loads(lethe("model", "list", "--json"))
     assert [(v["version"], v["verdict"], v["aliases"]) for v in listed] == [
         ("digits/1", "", ""),
         ("digits/2", "suppressed", "champion"),
     ]
-    judged = json.loads(run(clone, "evaluate", "digits/2", "--json"))
+    judged = json.loads(lethe("evaluate", "digits/2", "--json"))
     assert judged["against"] == "digits/1"
     assert judged["evaluation"]["after"]["forget_held_out"]["correct"] == 0
     # Judged by the same rows, the parent has forgotten nothing.
@@ -67,14 +72,14 @@ def test_the_demo_from_nothing_then_again_then_the_other_commands(clone):
         clone, "evaluate", "digits/1", "--against", "digits/1", "--request", "demo-digits-3", code=3
     )
 
-    run(clone, "model", "rollback", "digits")
+    lethe("model", "rollback", "digits")
     unlearn = ("unlearn", "digits@champion", "--dataset", "data/digits", "--classes")
-    again = json.loads(run(clone, *unlearn, "3", "--json"))
+    again = json.loads(lethe(*unlearn, "3", "--json"))
     assert (again["status"], again["successor"], again["alias"]) == (
         "already_forgotten",
         "digits/2",
         "champion",
     )
-    run(clone, *unlearn, "3,eleven", code=4)
-    run(clone, *unlearn, "3", "--method", "wishing", code=6)
-    run(clone, "unlearn", "nobody@champion", "--dataset", "data/digits", "--classes", "3", code=5)
+    lethe(*unlearn, "3,eleven", code=4)
+    lethe(*unlearn, "3", "--method", "wishing", code=6)
+    lethe("unlearn", "nobody@champion", "--dataset", "data/digits", "--classes", "3", code=5)

@@ -16,15 +16,6 @@ def _git(*words, cwd):
 
 
 @pytest.fixture(scope="session")
-def prefect_server():
-    """One Prefect server for all tests of a session; starting one takes ten seconds."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-@pytest.fixture(scope="session")
 def seed_project(tmp_path_factory):
     """A committed project with the digits data set pushed to its DVC remote."""
     from lethe.data.prepare import ensure_prepared

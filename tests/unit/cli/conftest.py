@@ -1,0 +1,66 @@
+"""The real `lethe` command, in a process of its own or in this one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+
+COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+
+
+@pytest.fixture
+def lethe(tmp_path, monkeypatch, capsys):
+    """Run the command through its entry point in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
+    # The command sets defaults in the environment; they must not outlive the test.
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["lethe", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """The database of an MLflow store without any model; made once, which takes seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_registered_models()
+    return path
+
+
+@pytest.fixture
+def registry(lethe, tmp_path, empty_store):
+    """A client of an empty store where the command looks for one."""
+    from mlflow import MlflowClient
+
+    (tmp_path / ".lethe").mkdir()
+    shutil.copy(empty_store, tmp_path / ".lethe" / "mlflow.db")
+    return MlflowClient(f"sqlite:///{tmp_path}/.lethe/mlflow.db")
+
+
+@pytest.fixture
+def process():
+    """Run Python code or the command in a fresh process."""
+
+    def run(*words, code=None):
+        command = [sys.executable, "-c", code] if code else [*COMMAND, *words]
+        root = Path(__file__).parents[3]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+    return run
