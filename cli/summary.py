@@ -19,7 +19,7 @@ COLORS = {"erased": "green", "suppressed": "yellow", "retrained": "green", "refu
 
 
 class Summary(BaseModel):
-    """What a run recorded: its evaluation, wall seconds by computation, path of the report."""
+    """What a run recorded: its evaluation, wall seconds by computation, where the report is."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,10 +33,14 @@ def summary_of(run_id: str) -> Summary:
     from lethe.settings import load_settings
     from model_registry import tags
     from model_registry.connection import connect
+    from model_registry.page import ui_link
     from model_registry.run import artifact_path
 
-    client = connect(load_settings())
-    metrics = client.get_run(run_id).data.metrics
+    settings = load_settings()
+    client = connect(settings)
+    run = client.get_run(run_id)
+    metrics = run.data.metrics
+    page = f"#/experiments/{run.info.experiment_id}/runs/{run_id}/artifacts/{tags.REPORT_FILE}"
     text = artifact_path(client, run_id, tags.EVALUATION_FILE).read_text(encoding="utf-8")
     return Summary(
         evaluation=Evaluation.model_validate_json(text),
@@ -45,7 +49,7 @@ def summary_of(run_id: str) -> Summary:
             for name, value in metrics.items()
             if name.startswith(tags.SECONDS)
         },
-        report=str(artifact_path(client, run_id, tags.REPORT_FILE)),
+        report=ui_link(settings, page) or str(artifact_path(client, run_id, tags.REPORT_FILE)),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lethe.settings import Settings
 from model_registry import tags
 from model_registry.version import VersionRef
 
@@ -66,6 +67,12 @@ def write_pages(client: "MlflowClient", page: SuccessorPage) -> None:
     client.set_model_version_tag(
         page.parent.name, str(page.parent.number), tags.SUPERSEDED_BY, str(page.successor)
     )
+
+
+def ui_link(settings: Settings, link: str) -> str | None:
+    """A link within the MLflow UI as a full address; None where MLflow is a local file."""
+    server = settings.tracking_uri
+    return f"{server.rstrip('/')}/{link}" if server.startswith(("http://", "https://")) else None
 
 
 def append_note(client: "MlflowClient", ref: VersionRef, note: str) -> None:

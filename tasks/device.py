@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -19,9 +19,11 @@ def device_slot(device: torch.device, worker: str | None) -> Iterator[None]:
         return
     from prefect.client.orchestration import get_client
     from prefect.concurrency.sync import concurrency
+    from prefect.exceptions import ObjectAlreadyExists
 
     name = f"gpu:{worker or socket.gethostname()}"
-    with get_client(sync_client=True) as client:
+    # Of two workers that make the same slot at once, one finds it made.
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(name, limit=1)
     with concurrency(name, occupy=1, strict=True):
         yield

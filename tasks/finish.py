@@ -19,6 +19,7 @@ from model_registry.pull import PulledVersion
 from model_registry.register import register_version, weights_digest
 from model_registry.run import log_curves, log_folder, log_metrics
 from model_registry.version import VersionRef
+from tasks.artifacts import show_result
 from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.record import Record
@@ -96,7 +97,10 @@ def register_successor(record: Record, outcome: Outcome, *, wanted: bool | None)
     )
     statement = build_statement(record, outcome, successor, weights)
     _log(record, outcome, statement)
-    write_pages(client, _page(record, outcome, successor))
+    page = _page(record, outcome, successor)
+    write_pages(client, page)
+    title = f"{record.parent.ref} forgot {record.forgot}"
+    show_result(record.settings, title, page.markdown())
     closing = {
         tags.VERDICT: decision.verdict.value,
         tags.REASON: decision.reason,
@@ -124,13 +128,14 @@ def record_refusal(record: Record, outcome: Outcome) -> None:
     statement = build_statement(record, outcome, None, None)
     _log(record, outcome, statement)
     run = f"#/experiments/{record.experiment_id}/runs/{record.run_id}"
-    append_note(
-        client,
-        record.parent.ref,
+    note = (
         f"Forgetting {record.forgot} was **refused** on "
         f"{datetime.now(UTC):%Y-%m-%d}: nothing was registered. [Run]({run}) · "
-        f"[Report]({run}/artifacts/{tags.REPORT_FILE})",
+        f"[Report]({run}/artifacts/{tags.REPORT_FILE})"
     )
+    append_note(client, record.parent.ref, note)
+    title = f"{record.parent.ref}: forgetting {record.forgot} was refused"
+    show_result(record.settings, title, f"{note}\n\n{outcome.decision.reason}")
     client.set_tag(record.run_id, tags.VERDICT, outcome.decision.verdict.value)
     client.set_tag(record.run_id, tags.REASON, outcome.decision.reason)
     client.set_tag(record.run_id, tags.STATEMENT, digest(statement))

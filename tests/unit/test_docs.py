@@ -14,7 +14,7 @@ from cli.main import app
 from lethe import errors
 from lethe.settings import Settings, leaves, origins
 from model_registry import tags
-from tasks import finish, report, train
+from tasks import report, train
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -152,7 +152,7 @@ def test_metrics_are_listed():
     text = read(DOCS / "lineage.md")
     assert {train.ACCURACY, train.SECONDS} <= set(re.findall(r"`([\w/]+)`", text))
     assert all(f"`{tags.SECONDS}{name}`" in text for name in ("probe", "edit", "evaluation"))
-    source = read(Path(finish.__file__)) + read(Path(train.__file__))
+    source = "".join(map(read, sorted((ROOT / "tasks").glob("*.py"))))
     prefixes = set(re.findall(r'\{f"(\w+)/\{k\}": ', source))
     assert prefixes == {"edit", "train"}, "a new family of metrics: list it in docs/lineage.md"
     assert all(f"`{prefix}/" in text for prefix in prefixes)
@@ -192,6 +192,18 @@ def test_files_named_in_code_exist(page):
     for line in code_lines(read(page)):
         for path in re.findall(rf"^((?:{roots})/[\w/.-]+\.(?:py|md|html|json))\b", line):
             assert "NAME" in path or (ROOT / path).is_file(), f"{path} does not exist"
+
+
+def test_the_architecture_page_names_functions_where_they_are():
+    text = " ".join(read(DOCS / "architecture.md").split())
+    pairs = re.findall(r"`([\w/]+\.py)`, ((?:`[\w.]+`(?:,? (?:and|then) )?)+)", text)
+    assert len(pairs) > 15
+    for file, names in pairs:
+        for name in re.findall(r"`([\w.]+)`", names):
+            last = name.rpartition(".")[2]
+            assert re.search(rf"^\s*(?:def |class )?{last}\b", read(ROOT / file), re.MULTILINE), (
+                f"{name} is not in {file}"
+            )
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(lethe_lines())))
