@@ -80,6 +80,10 @@ def test_the_demo_from_nothing_then_again_then_the_other_commands(clone, prefect
         "digits/2",
         "champion",
     )
+    versions = len(listed)
+    refused = (*unlearn, "5", "--option", "push=none", "--option", "epochs=1")
+    lethe(*refused, code=3)
+    assert len(json.loads(lethe("model", "list", "--json"))) == versions
     lethe(*unlearn, "3,eleven", code=4)
     lethe(*unlearn, "3", "--method", "wishing", code=6)
     lethe("unlearn", "nobody@champion", "--dataset", "data/digits", "--classes", "3", code=5)

@@ -239,3 +239,40 @@ def test_a_tracked_file_is_itself_the_forget_set(project):
     careless = DeletionRequest(model="digits/1", forget=spec.model_copy(update={"whole": False}))
     with pytest.raises(ForgetSetError, match="--whole"):
         unlearn(file_request(state, careless).id)
+
+
+def test_prefect_sees_the_request_id_and_the_result_but_no_data(project):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    request = file_deletion("9")
+    result = unlearn(request)
+    with get_client(sync_client=True) as client:
+        (run,) = [r for r in client.read_flow_runs() if r.name == f"unlearn-{request}"]
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["lethe-result"]))
+        )
+    assert run.parameters == {
+        "request_id": request,
+        "method": None,
+        "options": None,
+        "promote": None,
+        "reference": False,
+    }
+    assert run.state.is_completed()
+    texts = [a.data for a in artifacts if result.successor.partition("/")[0] in a.data]
+    assert any("Forgot class 9" in text for text in texts)
+    assert not any("](#/" in text for text in texts)
+
+
+def test_a_persons_ids_stay_in_the_request_file(project, caplog, capfd):
+    """The default method refuses people; nothing on the way there shows who was asked for."""
+    settings = load_settings()
+    spec = ForgetSpec(
+        dataset="data/digits", selection=Selection(samples=("digits-0004", "digits-0000"))
+    )
+    filed = file_request(settings.state, DeletionRequest(model="digits/1", forget=spec))
+    with caplog.at_level("DEBUG"), pytest.raises(MethodError) as refused:
+        unlearn(filed.id)
+    shown = "".join(capfd.readouterr()) + caplog.text + str(refused.value)
+    assert "digits-000" not in shown
