@@ -38,6 +38,7 @@ def list_versions(as_json: Json = False) -> None:
     """
     from cli.output import note, print_json, print_table
     from model_registry import tags
+    from model_registry.lineage import class_names
 
     _, client = _connect()
     rows: list[list[str]] = []
@@ -47,7 +48,7 @@ def list_versions(as_json: Json = False) -> None:
             names.setdefault(int(number), []).append(alias)
         found = client.search_model_versions(f"name = '{model.name}'")
         for version in sorted(found, key=lambda v: int(v.version)):
-            forgot = version.tags.get(tags.FORGOTTEN) or version.tags.get(tags.FORGET_KIND, "")
+            forgot = ", ".join(class_names(version)) or version.tags.get(tags.FORGET_KIND, "")
             rows.append(
                 [
                     f"{model.name}/{version.version}",

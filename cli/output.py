@@ -20,7 +20,10 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; numbers after the first column are aligned right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+        numbers = place > 0 and all(row[place][:1].isdigit() for row in rows if row[place])
+        table.add_column(
+            name, justify="right" if numbers else "left", overflow="fold", no_wrap=place == 0
+        )
     for row in rows:
         table.add_row(*row)
     out.print(table)

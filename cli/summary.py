@@ -61,13 +61,19 @@ def print_summary(result: "UnlearnResult", summary: Summary) -> None:
     compared = summary.evaluation.reference is not None
     rows.append(["seconds to make", "", *_seconds(summary.seconds, with_reference=compared)])
     out.print()
-    print_table(f"{result.parent} forgets, {result.successor} is registered", columns, rows)
+    print_table(_heading(result), columns, rows)
     color = COLORS.get(result.verdict, "white")
     out.print(f"\nVerdict: [bold {color}]{result.verdict}[/bold {color}]. {result.reason}")
     if result.alias:
         name = result.successor.partition("/")[0]
-        out.print(f"Serving: [bold]{name}@{result.alias}[/bold] is now {result.successor}.")
+        out.print(f"Alias:   [bold]{name}@{result.alias}[/bold] is {result.successor}")
     out.print(f"Report:  {summary.report}", soft_wrap=True)
+
+
+def _heading(result: "UnlearnResult") -> str:
+    if result.status.value == "already_forgotten":
+        return f"Already forgotten: {result.successor} came from {result.parent}"
+    return f"{result.parent} was edited, {result.successor} is registered"
 
 
 def evaluation_table(

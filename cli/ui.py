@@ -6,14 +6,15 @@ import typer
 
 
 def ui(
-    port: Annotated[int | None, typer.Option(help="Port; default: mlflow.ui_port.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port; default: mlflow.ui_port.")
+    ] = None,
 ) -> None:
     """Open the MLflow UI on this machine; stop it with Ctrl-C.
 
     Example: lethe ui --port 5001
     """
     import os
-    import subprocess
     import sys
 
     from cli.environment import prepare_environment
@@ -23,15 +24,14 @@ def ui(
 
     settings = load_settings()
     prepare_environment(settings)
-    if settings.mlflow.tracking_uri is not None:
+    if settings.tracking_uri.startswith(("http://", "https://")):
         note(f"The registry is a server of its own: open {settings.tracking_uri} in a browser.")
         return
     experiment_id(connect(settings), settings)
     number = port or settings.mlflow.ui_port
     note(f"MLflow UI: http://127.0.0.1:{number}/#/models (Ctrl-C stops it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(number)]
-    command += ["--backend-store-uri", settings.tracking_uri]
-    try:
-        subprocess.run(command, check=False, env=os.environ)  # noqa: S603 (fixed command)
-    except KeyboardInterrupt:
-        note("Stopped.")
+    # MLflow takes this process over: it gets the signals, and its exit code is ours. The store's
+    # address goes by the environment, since it may hold a password.
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri}
+    os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)

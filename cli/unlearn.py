@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lethe.errors import SettingsError
+
 if TYPE_CHECKING:
     from lethe.data.selection import Selection
     from tasks.results import UnlearnResult
@@ -62,18 +64,20 @@ def unlearn(
     Example: lethe unlearn digits@champion --dataset data/digits --classes 3
     """
     from cli.environment import prepare_environment
+    from cli.output import note
     from lethe.settings import load_settings
 
     settings = load_settings()
     prepare_environment(settings, verbose=verbose)
 
     from lethe.data.forget_set import ForgetSpec
-    from lethe.deletion.request import DeletionRequest, file_request
+    from lethe.deletion.request import file_request, new_request
 
     if request is None:
         if model is None or dataset is None:
-            raise typer.BadParameter(
-                "Name a MODEL and a --dataset, or a filed --request. Nothing was done."
+            raise SettingsError(
+                "Name a MODEL and a --dataset, or a filed --request. Nothing was done. "
+                "`lethe unlearn --help` shows an example."
             )
         spec = ForgetSpec(
             repository=repository or settings.data.repository,
@@ -82,10 +86,11 @@ def unlearn(
             selection=_selection(classes, subjects_file, samples_file),
             whole=whole,
         )
-        filed = DeletionRequest(
+        filed = new_request(
             model=model, forget=spec, evaluation=evaluation, ground=ground, ticket=ticket
         )
         request = file_request(settings.state, filed).id
+    note(f"Request {request} (taken up again with --request {request})")
     from flows.unlearn import unlearn as flow
 
     result = flow(
@@ -133,7 +138,7 @@ def _options(pairs: list[str] | None) -> dict[str, Any] | None:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"--option {pair!r} is not NAME=VALUE. Nothing was done.")
+            raise SettingsError(f"--option {pair!r} is not NAME=VALUE. Nothing was done.")
         try:
             options[name] = json.loads(value)
         except json.JSONDecodeError:

@@ -31,11 +31,22 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
             f"{successor} was refused by its gates, so the alias {alias!r} stays where it is. "
             f"Read why: `lethe model show {successor}`."
         )
+    parent = record.tags.get(tags.PARENT)
+    if parent is None:
+        raise ModelError(
+            f"{successor} came from no other version, so there is no alias to take over. Nothing "
+            f"was changed. Set one with MLflow itself, or name a version that Lethe unlearned."
+        )
+    if record.tags.get(tags.ORIGIN) == "unlearned" and tags.STATEMENT not in record.tags:
+        raise ModelError(
+            f"{successor} has no statement: the run that made it was cut short. The alias "
+            f"{alias!r} stays where it is. Finish it with "
+            f"`lethe unlearn --request {record.tags.get(tags.REQUEST)}`."
+        )
     now = _alias_target(client, successor.name, alias)
     if now == successor.number:
         return True
-    parent = record.tags.get(tags.PARENT)
-    if parent is None or now != parse_number(parent).number:
+    if now != parse_number(parent).number:
         return False
     client.set_registered_model_alias(successor.name, alias, str(successor.number))
     _stamp(client, successor, tags.PROMOTED_AT)

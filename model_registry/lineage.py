@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_registry import tags
-from model_registry.dataset_source import SOURCE_TYPE, DVCDatasetSource
 from model_registry.version import VersionRef, parse_number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+# Read back by model_registry/dataset_source.py, which only MLflow imports: it is loaded in the
+# middle of MLflow's own import.
+DVC_SOURCE = "dvc"
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,9 @@ def log_dataset_uses(
             Dataset(
                 name=use.name,
                 digest=use.dvc_md5,
-                source_type=SOURCE_TYPE,
+                source_type=DVC_SOURCE,
                 source=json.dumps(
-                    DVCDatasetSource(use.repository, use.path, use.git_rev).to_dict()
+                    {"repository": use.repository, "path": use.path, "git_rev": use.git_rev}
                 ),
                 profile=json.dumps({"num_rows": use.rows}),
             ),
@@ -72,6 +76,20 @@ def ancestry(client: "MlflowClient", ref: VersionRef) -> Iterator[Any]:
         step = record.tags.get(tags.PARENT)
 
 
+def forgotten_classes(client: "MlflowClient", ref: VersionRef) -> tuple[str, ...]:
+    """Names of the classes that this version or an ancestor was made to forget, oldest first."""
+    found: list[str] = []
+    for record in ancestry(client, ref):
+        found = [*class_names(record), *found]
+    return tuple(dict.fromkeys(found))
+
+
+def class_names(record: Any) -> list[str]:
+    """Names of the classes that one version was made to forget, from its tag."""
+    names: list[str] = json.loads(record.tags.get(tags.FORGOTTEN, "[]"))
+    return names
+
+
 def already_forgotten(
     client: "MlflowClient", ref: VersionRef, forget_digest: str
 ) -> VersionRef | None:
@@ -83,12 +101,12 @@ def already_forgotten(
 
 
 def successor_for(
-    client: "MlflowClient", parent: VersionRef, forget_digest: str, method_key: str
+    client: "MlflowClient", parent: VersionRef, forget_digest: str, key: str
 ) -> VersionRef | None:
     """The newest registered successor that forgot this set in this way, if there is one."""
     found = client.search_model_versions(
         f"name = '{parent.name}' and tag.`{tags.FORGET_DIGEST}` = '{forget_digest}' "
-        f"and tag.`{tags.METHOD}` = '{method_key}' and tag.`{tags.PARENT}` = '{parent}'"
+        f"and tag.`{tags.METHOD_KEY}` = '{key}' and tag.`{tags.PARENT}` = '{parent}'"
     )
     newest = max(found, key=lambda record: int(record.version), default=None)
     return None if newest is None else VersionRef(newest.name, int(newest.version))

@@ -1,5 +1,6 @@
 """Pull a version: download it, check it, and rebuild the network that can be trained."""
 
+import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from torch import nn
 
 from lethe.errors import ModelError
 from lethe.models.architecture import Architecture, build
-from lethe.models.weights import FILE_NAME, load_weights, save_weights
+from lethe.models.weights import FILE_NAME, file_digest, load_weights, save_weights
 from lethe.settings import Settings
 from model_registry import tags
 from model_registry.version import VersionRef, find_version
@@ -79,6 +80,7 @@ def pull_version(client: "MlflowClient", reference: str, settings: Settings) -> 
     ref, record = find_version(client, reference)
     with TemporaryDirectory(prefix="lethe-pull-") as folder:
         files = download(ref, Path(folder))
+        _check_served(ref, files, record.tags.get(tags.SERVED))
         packaging = read_packaging(files)
         facts = read_facts(ref, files)
         if packaging.serialization_format == "pickle" and not settings.models.allow_pickle:
@@ -125,6 +127,22 @@ def download(ref: VersionRef, folder: Path) -> Path:
             f"The files of {ref} cannot be downloaded: {error}. Nothing was changed. Check that "
             f"the artifact store is reachable, then try again."
         ) from error
+
+
+def served_file(files: Path) -> Path:
+    """The one file of a downloaded version that holds the model that MLflow serves."""
+    return next(path for name in (PT2_FILE, PICKLE_FILE) for path in files.rglob(name))
+
+
+def _check_served(ref: VersionRef, files: Path, recorded: str | None) -> None:
+    """Refuse a version whose served file is not the one that was registered."""
+    if recorded is None:
+        return
+    if not hmac.compare_digest(file_digest(served_file(files)), recorded):
+        raise ModelError(
+            f"The file that MLflow serves for {ref} is not the one that was registered. Nothing "
+            f"was loaded or changed. Restore the artifact, or register the version again."
+        )
 
 
 def read_facts(ref: VersionRef, files: Path) -> LetheMetadata | None:

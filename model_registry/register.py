@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from lethe.models.weights import FILE_NAME, save_weights
+from lethe.models.weights import FILE_NAME, file_digest, save_weights
 from model_registry import tags
-from model_registry.pull import LetheMetadata, Packaging
+from model_registry.pull import LetheMetadata, Packaging, served_file
 from model_registry.version import VersionRef
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def register_version(
 ) -> VersionRef:
     """Log the network to a run and register it as the next version of the named model.
 
-    A run registers at most one version: asked again, it returns the one it has, so a retry after a
-    lost answer does nothing twice.
+    A run registers the same weights once: asked again, it returns the version it has, so a retry
+    after a lost answer does nothing twice.
 
     Args:
         client: the registry.
@@ -43,9 +43,9 @@ def register_version(
         packaging: signature, input example, format and requirements to log it with.
         version_tags: tags of the new version, beside the digest of its weights.
     """
-    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    if found:
-        return VersionRef(name, int(found[0].version))
+    for found in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
+        if found.tags.get(tags.WEIGHTS) == facts.weights_sha256:
+            return VersionRef(name, int(found.version))
     import mlflow
     import mlflow.pytorch
 
@@ -73,7 +73,11 @@ def register_version(
         name,
         source=logged.model_uri,
         run_id=run_id,
-        tags={**version_tags, tags.WEIGHTS: facts.weights_sha256},
+        tags={
+            **version_tags,
+            tags.WEIGHTS: facts.weights_sha256,
+            tags.SERVED: _served_digest(logged.model_uri),
+        },
         model_id=logged.model_id,
     )
     return VersionRef(name, int(record.version))
@@ -102,6 +106,15 @@ def default_packaging(network: nn.Module, example: torch.Tensor) -> Packaging:
         serialization_format="pt2",
         requirements=[f"torch=={torch.__version__.partition('+')[0]}", _numpy_requirement()],
     )
+
+
+def _served_digest(model_uri: str) -> str:
+    """SHA-256 of the model file as the artifact store hands it out."""
+    import mlflow
+
+    with TemporaryDirectory(prefix="lethe-served-") as folder:
+        files = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
+        return file_digest(served_file(Path(files)))
 
 
 def _numpy_requirement() -> str:

@@ -5,6 +5,7 @@ PREFIX = "lethe."
 # On every version that Lethe registers.
 ORIGIN = "lethe.origin"  # trained, adopted or unlearned
 WEIGHTS = "lethe.weights_sha256"
+SERVED = "lethe.served_sha256"  # of the file that MLflow serves: model.pt2 or model.pth
 
 # On a trained version.
 TRAINING_KEY = "lethe.training_key"
@@ -15,8 +16,9 @@ PARENT = "lethe.parent"
 VERDICT = "lethe.verdict"
 REASON = "lethe.reason"
 METHOD = "lethe.method"
+METHOD_KEY = "lethe.method_key"  # SHA-256 of name, settings and seed
 FORGET_KIND = "lethe.forget_kind"
-FORGOTTEN = "lethe.forgotten_classes"
+FORGOTTEN = "lethe.forgotten_classes"  # a JSON list: names may hold commas
 FORGET_DIGEST = "lethe.forget_set_digest"
 FORGET_ROWS = "lethe.forget_rows"
 DVC_MD5 = "lethe.dvc_md5"

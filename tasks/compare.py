@@ -15,8 +15,9 @@ from lethe.models.device import pick_device
 from lethe.settings import Settings
 from model_registry import tags
 from model_registry.connection import connect
+from model_registry.lineage import forgotten_classes
 from model_registry.pull import PulledVersion, pull_version
-from tasks.decide import rows_by_part
+from tasks.decide import rows_by_part, without
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.prepare import evaluation_set
 from tasks.progress import progress
@@ -81,13 +82,16 @@ def compare(
 ) -> Comparison:
     """Measure both on the same rows and hold the figures against the thresholds."""
     classes = other.facts.classes or forget.info.classes
+    before = forgotten_classes(connect(settings), other.ref)
+    earlier = tuple(name for name in before if name not in forget.class_names)
+    gone = {*forget.class_names, *earlier} if forget.kind == "class" else set()
     with progress("Evaluating") as report:
         evaluation = evaluate(
             other.network,
             judged.network,
-            rows_by_part(settings, forget, measured, classes),
+            rows_by_part(settings, forget, measured, without(classes, earlier)),
             classes=classes,
-            forgotten=[classes.index(name) for name in forget.class_names],
+            forgotten=[index for index, name in enumerate(classes) if name in gone],
             device=pick_device(settings.device),
             progress=report,
         )

@@ -1,6 +1,7 @@
 """Measure parent and edit on the same rows, and decide whether the edit may be registered."""
 
 import time
+from collections.abc import Sequence
 
 from prefect import task
 
@@ -35,7 +36,12 @@ def measure(
         evaluation = evaluate(
             record.parent.network,
             edit.model,
-            rows_by_part(record.settings, record.forget, record.measured, record.classes),
+            rows_by_part(
+                record.settings,
+                record.forget,
+                record.measured,
+                without(record.classes, record.earlier),
+            ),
             classes=record.classes,
             forgotten=record.forgotten,
             device=record.device,
@@ -49,6 +55,11 @@ def measure(
 def decide_verdict(record: Record, evaluation: Evaluation) -> Decision:
     """Hold the figures against the thresholds."""
     return decide(evaluation, record.settings.gates)
+
+
+def without(classes: Sequence[str], earlier: Sequence[str]) -> tuple[str, ...]:
+    """The classes with those forgotten earlier unnamed: their rows are neither gain nor loss."""
+    return tuple("" if name in earlier else name for name in classes)
 
 
 def rows_by_part(

@@ -22,7 +22,7 @@ from model_registry.version import VersionRef
 from tasks.artifacts import show_result
 from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
-from tasks.record import Record
+from tasks.record import Record, method_key
 from tasks.report import write_report
 from tasks.results import Status, UnlearnResult
 from tasks.statement import build_statement
@@ -47,14 +47,14 @@ def find_done(
     """The version that has forgotten this set already, if there is one.
 
     Either the version asked for, or one it came from, forgot it; or an unpromoted successor did,
-    by the same method, and is promoted now if that is wanted. A successor without a statement was
-    cut short, and is finished instead.
+    by the same method with the same settings, and is promoted now if that is wanted. A successor
+    without a statement was cut short, and is finished instead.
     """
     client = connect(settings)
     alias = None
     done = already_forgotten(client, parent.ref, forget.set_digest)
     if done is None:
-        done = successor_for(client, parent.ref, forget.set_digest, method.name)
+        done = successor_for(client, parent.ref, forget.set_digest, method_key(settings, method))
         if done is None:
             return None
         record = client.get_model_version(done.name, str(done.number))
@@ -93,7 +93,7 @@ def register_successor(record: Record, outcome: Outcome, *, wanted: bool | None)
             update={"weights_sha256": weights, "classes": record.classes}
         ),
         packaging=record.parent.packaging,
-        version_tags={**_tags(record), tags.VERDICT: decision.verdict.value},
+        version_tags=_tags(record),  # the verdict comes with the statement
     )
     statement = build_statement(record, outcome, successor, weights)
     _log(record, outcome, statement)

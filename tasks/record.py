@@ -1,5 +1,7 @@
 """Everything a request's steps share, and the MLflow run that records them."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from lethe.settings import Settings
 from lethe.unlearning.method import Context, Method, Progress
 from model_registry import tags
 from model_registry.connection import connect, experiment_id
-from model_registry.lineage import DatasetUse, log_dataset_uses
+from model_registry.lineage import DatasetUse, forgotten_classes, log_dataset_uses
 from model_registry.pull import PulledVersion
 from model_registry.run import log_params, unlearning_run
 
@@ -28,8 +30,8 @@ class Record:
     """One request on its way: who asked, what is edited, what is forgotten, where it is noted.
 
     `measured` is the same selection in the data set that is measured on, mostly the forget set's
-    own. `classes` names the model's logits in order; `folder` holds the artifacts until they are
-    logged and is removed afterwards.
+    own. `earlier` names classes that the parent's line forgot before. `classes` names the model's
+    logits in order; `folder` holds the artifacts until they are logged and is removed afterwards.
     """
 
     settings: Settings
@@ -39,6 +41,7 @@ class Record:
     forget: ForgetSet
     measured: ForgetSet
     classes: tuple[str, ...]
+    earlier: tuple[str, ...]
     device: torch.device
     run_id: str
     experiment_id: str
@@ -47,10 +50,14 @@ class Record:
 
     @property
     def forgotten(self) -> tuple[int, ...]:
-        """Label indices of the classes to forget; empty for subject and sample requests."""
+        """Label indices of the classes to forget and of those forgotten before.
+
+        Empty for subject and sample requests.
+        """
         if self.forget.kind != "class":
             return ()
-        return tuple(self.classes.index(name) for name in self.forget.class_names)
+        names = {*self.forget.class_names, *self.earlier}
+        return tuple(index for index, name in enumerate(self.classes) if name in names)
 
     @property
     def memory_budget(self) -> int:
@@ -84,6 +91,7 @@ def open_record(
         tags.PARENT: str(parent.ref),
         tags.ORIGIN: "unlearned",
         tags.METHOD: method.name,
+        tags.METHOD_KEY: method_key(settings, method),
         tags.FORGET_KIND: forget.kind,
         tags.FORGET_DIGEST: forget.set_digest,
         tags.FORGET_ROWS: str(forget.count),
@@ -92,7 +100,7 @@ def open_record(
         tags.GIT_REV: forget.git_rev,
     }
     if forget.kind == "class":
-        run_tags[tags.FORGOTTEN] = ", ".join(forget.class_names)
+        run_tags[tags.FORGOTTEN] = json.dumps(forget.class_names, ensure_ascii=False)
     name = f"{parent.ref.name} forgets {describe(forget)}"
     with (
         unlearning_run(client, settings, name=name, run_tags=run_tags) as run_id,
@@ -109,12 +117,23 @@ def open_record(
             forget=forget,
             measured=measured,
             classes=parent.facts.classes or forget.info.classes,
+            earlier=tuple(
+                name
+                for name in forgotten_classes(client, parent.ref)
+                if name not in forget.class_names
+            ),
             device=pick_device(settings.device),
             run_id=run_id,
             experiment_id=experiment_id(client, settings),
             folder=Path(folder),
             started=datetime.now(UTC),
         )
+
+
+def method_key(settings: Settings, method: Method) -> str:
+    """SHA-256 over what decides the outcome of an edit beside parent and data."""
+    facts = [method.name, method.model_dump(mode="json"), settings.seed]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def describe(forget: ForgetSet) -> str:

@@ -38,11 +38,7 @@ def prepare(name: str, out: Path, *, originals: Originals, params: Path) -> None
     Raises:
         ImportFailedError: if the name, its parameters or its original files are not as they must.
     """
-    if name not in KNOWN:
-        raise ImportFailedError(
-            f"There is no known data set {name!r}. Nothing was written. Known: {', '.join(KNOWN)}; "
-            "for other data see `lethe data import --help`."
-        )
+    _check_known(name)
     try:
         chosen = yaml.safe_load(params.read_text(encoding="utf-8"))["prepare"][name]
     except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
@@ -57,6 +53,14 @@ def importer(name: str) -> Importer:
     """The importer of a known data set."""
     found: Importer = importlib.import_module(f"lethe.data.importers.{name}").prepare
     return found
+
+
+def _check_known(name: str) -> None:
+    if name not in KNOWN:
+        raise ImportFailedError(
+            f"There is no known data set {name!r}. Nothing was written. Known: {', '.join(KNOWN)}; "
+            "for other data see `lethe data import --help`."
+        )
 
 
 def ensure_prepared(name: str, *, root: Path, home: Path, mirror: Path | None = None) -> bool:
@@ -79,6 +83,7 @@ def ensure_prepared(name: str, *, root: Path, home: Path, mirror: Path | None = 
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
 
+    _check_known(name)
     target = f"prepare@{name}"
     try:
         with Repo(str(root)) as repo:

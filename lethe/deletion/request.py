@@ -9,6 +9,7 @@ import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,6 +41,22 @@ class DeletionRequest(BaseModel):
     ground: Phrase = Field(default="unspecified", description="legal or other ground")
     ticket: TicketKey | None = Field(default=None, description="key of the ticket")
     received_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def new_request(**fields: Any) -> DeletionRequest:
+    """A request from what a person typed.
+
+    Raises:
+        DataError: if a field may not stand in a record; its value is not repeated.
+    """
+    try:
+        return DeletionRequest(**fields)
+    except ValidationError as error:
+        wrong = sorted({str(e["loc"][0]) for e in error.errors()})
+        raise DataError(
+            f"The request cannot be recorded: {', '.join(wrong)} must be short, on one line, and "
+            f"hold no address. Nothing was filed. Use a key or a phrase such as 'GDPR Art. 17'."
+        ) from None
 
 
 def file_request(state: Path, request: DeletionRequest) -> DeletionRequest:

@@ -95,7 +95,7 @@ def _gaps(evaluation: Evaluation) -> list[str]:
     ]
     if evaluation.unknown_labels:
         gaps.append(
-            f"{evaluation.unknown_labels:,} rows whose label the model does not know: they were "
-            f"left out of every accuracy."
+            f"{evaluation.unknown_labels:,} rows whose label the model does not know, or was made "
+            f"to forget before: they were left out of every accuracy."
         )
     return gaps

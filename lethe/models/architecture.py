@@ -49,8 +49,8 @@ def build(architecture: Architecture, allowed: Sequence[str]) -> nn.Module:
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"The network cannot be built by {architecture.factory!r}: {error}. Nothing was "
-            f"changed. Install the package that holds it, or pair the version with another factory "
-            f"by `lethe model adopt`."
+            f"changed. Install the package that holds it, name its folder in PYTHONPATH, or pair "
+            f"the version with another factory by `lethe model adopt`."
         ) from error
     if not isinstance(network, nn.Module):
         raise ModelError(

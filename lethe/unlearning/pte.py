@@ -11,6 +11,7 @@ public; this is a reconstruction, described with the source of every default in 
 """
 
 import copy
+import math
 import time
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
@@ -67,8 +68,14 @@ class PTE(BaseModel):
         default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
     )
     epochs: int = Field(default=20, ge=1, description="most epochs until forgotten")
+    least_steps: int = Field(
+        default=200, ge=1, description="steps within which it may be forgotten, if epochs are fewer"
+    )
     repair_epochs: int = Field(default=2, ge=0, description="epochs after that")
     learning_rate: float = Field(default=1e-3, gt=0, description="of Adam")
+    growth: float = Field(
+        default=1.03, ge=1, description="growth of the rate per step, after 40 without success"
+    )
     batch_size: int = Field(default=64, ge=1, description="forget rows per step")
     target: float = Field(
         default=0.0, ge=0, lt=1, description="share of forget rows that may stay recognised"
@@ -190,14 +197,16 @@ class PTE(BaseModel):
         material = self._material(forget, instructions, forgotten.cpu())
         first = next(forget.rows.batches(1)).x.to(context.device)
         unfreeze_last(student, first, self.edited_share)
+        steps_per_epoch = math.ceil(len(forget.rows) / self.batch_size)
         outcome = push_pull(
             student,
             material,
             self._objective(forgotten),
             Schedule(
-                epochs=self.epochs,
+                epochs=max(self.epochs, math.ceil(self.least_steps / steps_per_epoch)),
                 repair_epochs=self.repair_epochs,
                 learning_rate=self.learning_rate,
+                growth=self.growth,
                 batch_size=self.batch_size,
                 target=self.target,
             ),

@@ -62,6 +62,7 @@ class Schedule:
     epochs: int
     repair_epochs: int
     learning_rate: float
+    growth: float
     batch_size: int
     target: float
 
@@ -81,6 +82,11 @@ class _Step(NamedTuple):
     probes: Reference
     anchors: Reference
 
+
+# A rate that suits most networks is far too small for some. After this many steps without success
+# it grows with every step, up to this factor.
+PATIENCE = 40
+LARGEST_GROWTH = 30.0
 
 CURVES = ("loss", "push", "pull", "forget_accuracy")
 
@@ -107,13 +113,19 @@ def push_pull(
     total = schedule.epochs + schedule.repair_epochs
     forgotten_at: int | None = None
     generator = torch.Generator().manual_seed(seed)
+    steps = 0
     for epoch in range(total):
         sums = torch.zeros(len(CURVES) + 1, device=device)
         for step in _steps(material, schedule.batch_size, generator):
-            if forgotten_at is not None:
+            if forgotten_at is None:
+                factor = schedule.growth ** max(0, steps - PATIENCE)
+                rate = schedule.learning_rate * min(factor, LARGEST_GROWTH)
+            else:
                 done = (epoch - forgotten_at + step.at) / schedule.repair_epochs
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2
+                rate = schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            steps += 1
             sums += _update(student, optimizer, _to(step, device), objective, forgotten)
         *means, _ = (sums / sums[-1]).tolist()
         if not all(map(math.isfinite, means)) or not all(w.isfinite().all() for w in weights):

@@ -33,6 +33,8 @@ def import_images(
     Raises:
         ImportFailedError: if there are no pictures, one cannot be read, or sizes differ.
     """
+    if not folder.is_dir():
+        raise _wrong(folder, "there is no such folder")
     given: dict[Split, Path] = {name: folder / name for name in SPLITS if (folder / name).is_dir()}
     if given and "train" not in given:
         raise _wrong(folder, "it has a folder test but no folder train")

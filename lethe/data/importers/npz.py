@@ -90,6 +90,8 @@ def import_npz(path: Path, out: Path, described: Described) -> DatasetInfo:
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     names = ("x", "y", "sample_id", "subject_id", "split")
+    if not path.is_file():
+        raise _wrong(path, "there is no such file")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names if name in file.files}

@@ -23,7 +23,7 @@ def scope(registry):
     registry.create_model_version("digits", "/nowhere")
     forgot = {
         tags.VERDICT: "suppressed",
-        tags.FORGOTTEN: "3",
+        tags.FORGOTTEN: '["3"]',
         tags.PARENT: "digits/1",
     }
     registry.create_model_version("digits", "/nowhere", tags=forgot)

@@ -58,7 +58,7 @@ def test_every_corner_that_pushes_forgets(digits, options):
 
 
 def test_pull_alone_retains_and_cannot_forget(digits, probed):
-    method = PTE(push="none", epochs=3)
+    method = PTE(push="none", epochs=3, least_steps=1)
     edit = method.edit(digits.model, target(digits, 3), probed, Context())
     assert digits.accuracy(edit.model, 3) > 0.9
     assert edit.stopped.startswith("Not forgotten")
