@@ -6,14 +6,17 @@ import pytest
 
 from flows.unlearn import unlearn
 from lethe.audit.statement import Statement, canonical_bytes, digest
+from lethe.data.dataset import dataset_rows
 from lethe.data.forget_set import ForgetSpec
 from lethe.data.selection import Selection
 from lethe.deletion.request import DeletionRequest, file_request
 from lethe.errors import ForgetSetError, MethodError, ModelError, RefusedError
+from lethe.evaluation.results import Evaluation
 from lethe.settings import load_settings
 from model_registry import tags
 from model_registry.aliases import promote, rollback
 from model_registry.connection import connect
+from model_registry.lineage import forgotten_classes
 from model_registry.pull import pull_version
 from model_registry.run import artifact_path
 from model_registry.version import VersionRef
@@ -52,7 +55,7 @@ def test_a_class_is_forgotten_and_the_successor_carries_its_lineage(project):
     version = client.get_model_version("digits", "2")
     parent = client.get_model_version("digits", "1")
     assert version.tags[tags.PARENT] == "digits/1"
-    assert version.tags[tags.FORGOTTEN] == "3"
+    assert version.tags[tags.FORGOTTEN] == '["3"]'
     assert parent.tags[tags.SUPERSEDED_BY] == "digits/2"
     assert "#/models/digits/versions/1" in version.description
     assert "#/models/digits/versions/2" in parent.description
@@ -276,3 +279,63 @@ def test_a_persons_ids_stay_in_the_request_file(project, caplog, capfd):
         unlearn(filed.id)
     shown = "".join(capfd.readouterr()) + caplog.text + str(refused.value)
     assert "digits-000" not in shown
+
+
+def test_a_second_class_is_forgotten_and_the_first_stays_gone_and_out_of_the_figures(project):
+    unlearn(file_deletion("3"))
+    result = unlearn(file_deletion("5"))
+    client = connect(load_settings())
+    assert (result.parent, result.successor) == ("digits/2", "digits/3")
+    assert forgotten_classes(client, VersionRef("digits", 3)) == ("3", "5")
+    text = (artifact_path(client, result.run_id) / tags.EVALUATION_FILE).read_text()
+    evaluation = Evaluation.model_validate_json(text)
+    assert evaluation.forgotten_labels == ("3", "5")
+    assert evaluation.before.retained_held_out.share > 0.95  # not dragged down by class 3
+    assert evaluation.unknown_labels > 0
+    network = pull_version(client, "digits/3", load_settings()).network
+    rows = dataset_rows(".", "data/digits", split="test", memory_budget=2**28).rows
+    batch = next(iter(rows.batches(len(rows))))
+    answers = network(batch.x).argmax(1)
+    assert not ((answers == 3) | (answers == 5)).any()
+
+
+def test_other_settings_make_another_successor(project):
+    first = unlearn(file_deletion("3"), promote=False)
+    same = unlearn(file_deletion("3"), promote=False)
+    other = unlearn(file_deletion("3"), promote=False, options={"pull_weight": 30.0})
+    assert same.successor == first.successor == "digits/2"
+    assert (other.status, other.successor) == ("registered", "digits/3")
+
+
+def test_a_request_resumed_with_other_settings_never_describes_the_first_tries_weights(
+    project, monkeypatch
+):
+    import tasks.finish
+
+    request = file_deletion("3")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(tasks.finish, "build_statement", killed)
+        with pytest.raises(BaseException, match=r".*"):
+            unlearn(request)
+    client = connect(load_settings())
+    with pytest.raises(ModelError, match="cut short"):
+        promote(client, VersionRef("digits", 2), "champion")
+    result = unlearn(request, options={"pull_weight": 30.0})
+    assert result.successor == "digits/3"
+    written = (artifact_path(client, result.run_id) / tags.STATEMENT_FILE).read_bytes()
+    successor = json.loads(written)["predicate"]["successor"]
+    registered = client.get_model_version("digits", "3").tags[tags.WEIGHTS]
+    assert (successor["version"], successor["weights_sha256"]) == (3, registered)
+
+
+def test_a_replaced_served_model_is_noticed(project):
+    client = connect(load_settings())
+    source = client.get_model_version("digits", "1").source.removeprefix("models:/")
+    (served,) = (project / ".lethe" / "artifacts").rglob(f"{source}/**/model.pt2")
+    served.write_bytes(served.read_bytes() + b"x")
+    with pytest.raises(ModelError, match="MLflow serves"):
+        pull_version(client, "digits@champion", load_settings())

@@ -7,7 +7,12 @@ from pydantic import ValidationError
 
 from lethe.data.forget_set import ForgetSpec
 from lethe.data.selection import Selection
-from lethe.deletion.request import DeletionRequest, file_request, read_request
+from lethe.deletion.request import (
+    DeletionRequest,
+    file_request,
+    new_request,
+    read_request,
+)
 from lethe.errors import DataError
 
 
@@ -71,3 +76,10 @@ def test_an_id_that_leaves_the_folder_is_never_read(tmp_path):
     (tmp_path / "secret.json").write_text(a_request(id="secret").model_dump_json())
     with pytest.raises(DataError, match="no deletion request"):
         read_request(tmp_path, "../secret")
+
+
+def test_a_wrong_field_is_named_but_its_value_is_not_repeated():
+    with pytest.raises(DataError, match="ground") as refused:
+        new_request(model="digits@champion", forget=a_request().forget, ground="anna@example.org")
+    assert "anna" not in str(refused.value)
+    assert refused.value.__cause__ is None

@@ -310,3 +310,13 @@ def test_no_logits_no_forgetting(digits):
 def test_wrong_options_are_refused(options):
     with pytest.raises(MethodError, match="does not accept"):
         load_method("pte", options)
+
+
+def test_a_rate_far_too_small_for_a_network_grows_until_it_is_forgotten(digits, probed):
+    slow = {"learning_rate": 2e-5, "repair_epochs": 0}
+    constant = PTE(growth=1, **slow).edit(digits.model, target(digits, 3), probed, Context())
+    growing = PTE(**slow).edit(digits.model, target(digits, 3), probed, Context())
+    assert constant.stopped.startswith("Not forgotten")
+    assert growing.stopped.startswith("Forgotten")
+    assert digits.accuracy(growing.model, 3) == 0
+    assert digits.accuracy(growing.model, *RETAINED) > 0.9
