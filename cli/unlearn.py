@@ -1,6 +1,7 @@
 """`lethe unlearn`: file a deletion request and carry it out."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,7 +114,13 @@ def show_result(result: "UnlearnResult", *, as_json: bool = False) -> None:
         print_json({**result.model_dump(mode="json"), **summary.model_dump(mode="json")})
         return
     print_summary(result, summary)
-    out.print("Browse the lineage: [bold]lethe ui[/bold]")
+    out.print(f"Browse the lineage: [bold]{_command()} ui[/bold]")
+
+
+def _command() -> str:
+    """How to call `lethe` from here: by its path where the environment is not activated."""
+    called = Path(sys.argv[0])
+    return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else "lethe"
 
 
 def _selection(
