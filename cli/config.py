@@ -1,6 +1,6 @@
 """`lethe config`: every setting, its value and where it came from."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,16 @@ def show(
     from cli.output import print_json, print_table
     from lethe.settings import load_settings, origins
 
-    found = list(origins(load_settings()))
+    found = [(name, _shown(value), source) for name, value, source in origins(load_settings())]
     if as_json:
         print_json({name: {"value": value, "source": source} for name, value, source in found})
         return
     rows = [[name, str(value), source] for name, value, source in found]
     print_table("Settings", ["name", "value", "source"], rows)
+
+
+def _shown(value: Any) -> Any:
+    """The value as it may be shown: addresses without user and password."""
+    from lethe.audit.fields import without_credentials
+
+    return without_credentials(value) if isinstance(value, str) else value

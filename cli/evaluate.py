@@ -22,6 +22,8 @@ def evaluate(
 
     Example: lethe evaluate digits/2 --against digits/1
     """
+    from rich.markup import escape
+
     from cli.environment import prepare_environment
     from cli.output import out, print_json, print_table
     from lethe.settings import load_settings
@@ -36,6 +38,8 @@ def evaluate(
     else:
         columns, rows = evaluation_table(result.evaluation, result.against, result.version)
         print_table(f"{result.version} against {result.against}", columns, rows)
-        out.print(f"\nVerdict: [bold]{result.decision.verdict}[/bold]. {result.decision.reason}")
+        out.print(
+            f"\nVerdict: [bold]{result.decision.verdict}[/bold]. {escape(result.decision.reason)}"
+        )
     if result.decision.refused:
         raise typer.Exit(code=3)

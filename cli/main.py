@@ -10,7 +10,7 @@ import typer
 
 from cli import config, data, demo, evaluate, model, train, ui, unlearn
 from cli.output import err
-from lethe.errors import LetheError
+from lethe.errors import LetheError, RegistryError
 
 app = typer.Typer(
     name="lethe",
@@ -54,3 +54,13 @@ def main() -> None:
     except LetheError as error:
         err.print(str(error), style="red", markup=False)
         sys.exit(error.exit_code)
+    except Exception as error:
+        # MLflow's own errors, without importing MLflow to name them.
+        if not type(error).__module__.startswith("mlflow."):
+            raise
+        failed = RegistryError(
+            f"MLflow did not answer as it should: {' '.join(str(error).split())[:400]} What was "
+            f"recorded before stays. Check mlflow.tracking_uri (`lethe config show`) and try again."
+        )
+        err.print(str(failed), style="red", markup=False)
+        sys.exit(failed.exit_code)

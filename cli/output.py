@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 out = Console(highlight=False)
@@ -25,7 +26,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
             name, justify="right" if numbers else "left", overflow="fold", no_wrap=place == 0
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     out.print(table)
 
 

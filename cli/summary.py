@@ -55,6 +55,8 @@ def summary_of(run_id: str) -> Summary:
 
 def print_summary(result: "UnlearnResult", summary: Summary) -> None:
     """Print the accuracies before and after, time against retraining, verdict and report."""
+    from rich.markup import escape
+
     from cli.output import out, print_table
 
     columns, rows = evaluation_table(summary.evaluation, result.parent, result.successor)
@@ -63,7 +65,7 @@ def print_summary(result: "UnlearnResult", summary: Summary) -> None:
     out.print()
     print_table(_heading(result), columns, rows)
     color = COLORS.get(result.verdict, "white")
-    out.print(f"\nVerdict: [bold {color}]{result.verdict}[/bold {color}]. {result.reason}")
+    out.print(f"\nVerdict: [bold {color}]{result.verdict}[/bold {color}]. {escape(result.reason)}")
     if result.alias:
         name = result.successor.partition("/")[0]
         out.print(f"Alias:   [bold]{name}@{result.alias}[/bold] is {result.successor}")

@@ -19,13 +19,15 @@ def ui(
 
     from cli.environment import prepare_environment
     from cli.output import note
+    from lethe.audit.fields import without_credentials
     from lethe.settings import load_settings
     from model_registry.connection import connect, experiment_id
 
     settings = load_settings()
     prepare_environment(settings)
     if settings.tracking_uri.startswith(("http://", "https://")):
-        note(f"The registry is a server of its own: open {settings.tracking_uri} in a browser.")
+        address = without_credentials(settings.tracking_uri)
+        note(f"The registry is a server of its own: open {address} in a browser.")
         return
     experiment_id(connect(settings), settings)
     number = port or settings.mlflow.ui_port

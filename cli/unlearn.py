@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lethe.errors import SettingsError
+from lethe.errors import RefusedError, SettingsError
 
 if TYPE_CHECKING:
     from lethe.data.selection import Selection
@@ -65,22 +65,26 @@ def unlearn(
     Example: lethe unlearn digits@champion --dataset data/digits --classes 3
     """
     from cli.environment import prepare_environment
-    from cli.output import note
+    from cli.output import note, print_json
     from lethe.settings import load_settings
 
     settings = load_settings()
     prepare_environment(settings, verbose=verbose)
 
-    from lethe.data.forget_set import ForgetSpec
-    from lethe.deletion.request import file_request, new_request
+    from lethe.deletion.request import file_request, new_request, new_spec
 
+    if request is not None and any((model, dataset, classes, subjects_file, samples_file)):
+        raise SettingsError(
+            "--request names a filed request, which says itself what is to be forgotten. Nothing "
+            "was done. Leave MODEL, --dataset and the selection out."
+        )
     if request is None:
         if model is None or dataset is None:
             raise SettingsError(
                 "Name a MODEL and a --dataset, or a filed --request. Nothing was done. "
                 "`lethe unlearn --help` shows an example."
             )
-        spec = ForgetSpec(
+        spec = new_spec(
             repository=repository or settings.data.repository,
             dataset=dataset,
             rev=rev,
@@ -94,13 +98,18 @@ def unlearn(
     note(f"Request {request} (taken up again with --request {request})")
     from flows.unlearn import unlearn as flow
 
-    result = flow(
-        request_id=request,
-        method=method,
-        options=_options(option),
-        promote=promote,
-        reference=reference,
-    )
+    try:
+        result = flow(
+            request_id=request,
+            method=method,
+            options=_options(option),
+            promote=promote,
+            reference=reference,
+        )
+    except RefusedError as refused:
+        if as_json:
+            print_json({"status": "refused", "request_id": request, "reason": str(refused)})
+        raise
     show_result(result, as_json=as_json)
 
 

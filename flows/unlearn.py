@@ -13,6 +13,7 @@ from typing import Any
 
 from prefect import flow
 
+from lethe.deletion.request import only_here
 from lethe.errors import RefusedError
 from lethe.settings import load_settings
 from tasks.decide import decide_verdict, measure
@@ -63,23 +64,26 @@ def unlearn(
     forget = resolve_forget_set(settings, request, parent, way)
     measured = resolve_evaluation_set(settings, request, forget)
 
-    # ## Already forgotten is success
-    done = find_done(settings, parent, forget, way, wanted=promote)
-    if done is not None:
-        return done
+    with only_here(settings.state, request.id):
+        # ## Already forgotten is success
+        done = find_done(settings, parent, forget, way, wanted=promote)
+        if done is not None:
+            return done
 
-    # ## Forget, then measure
-    with open_record(settings, request, parent, way, forget=forget, measured=measured) as record:
-        with device_slot(record.device, settings.worker):
-            retrained = retrain_reference(record) if reference else None
-            instructions = probe(record)
-            edit = push_pull(record, instructions)
-            evaluation, seconds = measure(record, edit, retrained)
-        decision = decide_verdict(record, evaluation)
-        outcome = Outcome(instructions, edit, retrained, evaluation, seconds, decision)
+        # ## Forget, then measure
+        with open_record(
+            settings, request, parent, way, forget=forget, measured=measured
+        ) as record:
+            with device_slot(record.device, settings.worker):
+                retrained = retrain_reference(record) if reference else None
+                instructions = probe(record)
+                edit = push_pull(record, instructions)
+                evaluation, seconds = measure(record, edit, retrained)
+            decision = decide_verdict(record, evaluation)
+            outcome = Outcome(instructions, edit, retrained, evaluation, seconds, decision)
 
-        # ## Register, or say why not
-        if outcome.refused:
-            record_refusal(record, outcome)
-            raise RefusedError(refusal_message(record, outcome))
-        return register_successor(record, outcome, wanted=promote)
+            # ## Register, or say why not
+            if outcome.refused:
+                record_refusal(record, outcome)
+                raise RefusedError(refusal_message(record, outcome))
+            return register_successor(record, outcome, wanted=promote)

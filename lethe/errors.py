@@ -41,6 +41,12 @@ class MethodError(LetheError):
     exit_code = 6
 
 
+class RegistryError(LetheError):
+    """MLflow cannot be reached, or does not let us do what we asked."""
+
+    exit_code = 7
+
+
 class RefusedError(LetheError):
     """A gate failed: nothing was promoted, and the record says so."""
 

@@ -132,8 +132,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def state(self) -> Path:
-        """The state folder as an absolute path."""
-        return self.home.resolve()
+        """The state folder as an absolute path; a relative one lies in the project's folder."""
+        return (project_folder() / self.home).resolve()
 
     @cached_property
     def tracking_uri(self) -> str:
@@ -169,6 +169,15 @@ def find_file() -> Path | None:
     """The nearest `lethe.toml`, here or in a folder above, if there is one."""
     here = Path.cwd()
     return next((f for d in (here, *here.parents) if (f := d / FILE_NAME).is_file()), None)
+
+
+def project_folder() -> Path:
+    """The folder of `lethe.toml`, else the root of the git checkout, else this folder."""
+    file = find_file()
+    if file is not None:
+        return file.parent
+    here = Path.cwd()
+    return next((d for d in (here, *here.parents) if (d / ".git").exists()), here)
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -52,8 +52,17 @@ def adopt_version(
         packaging = read_packaging(files)
         if packaging.serialization_format == "pickle" and not settings.models.allow_pickle:
             raise pickle_refused(ref)
-        original = load_module(files)
+        if packaging.code_paths and not settings.models.allow_pickle:
+            raise ModelError(
+                f"{ref} brings code of its own, which loading it would put on the import path, "
+                f"ahead of the modules that you allowed. Nothing was loaded or registered. If you "
+                f"trust who logged it, set LETHE_MODELS__ALLOW_PICKLE=true; else log it again "
+                f"without code_paths."
+            )
+        # The network first: loading a pickle puts the version's own code on the import path, and
+        # that must not stand in for the module that was allowed.
         network = build(architecture, settings.models.factories).eval()
+        original = load_module(files)
         _copy_weights(ref, original, network, architecture)
         outputs = _check_same_answers(ref, original, network, packaging)
         _check_classes(classes, outputs)

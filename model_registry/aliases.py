@@ -50,7 +50,7 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
         return False
     client.set_registered_model_alias(successor.name, alias, str(successor.number))
     _stamp(client, successor, tags.PROMOTED_AT)
-    if _alias_target(client, successor.name, CANDIDATE) == successor.number:
+    if alias != CANDIDATE and _alias_target(client, successor.name, CANDIDATE) == successor.number:
         client.delete_registered_model_alias(successor.name, CANDIDATE)
     return True
 

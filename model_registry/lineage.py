@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_registry import tags
-from model_registry.version import VersionRef, parse_number
+from model_registry.version import MISSING, VersionRef, parse_number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,7 +70,9 @@ def ancestry(client: "MlflowClient", ref: VersionRef) -> Iterator[Any]:
         here = parse_number(step)
         try:
             record = client.get_model_version(here.name, str(here.number))
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in MISSING:
+                raise  # a line cut short by a failure would hide what was forgotten before
             return
         yield record
         step = record.tags.get(tags.PARENT)
@@ -93,9 +95,9 @@ def class_names(record: Any) -> list[str]:
 def already_forgotten(
     client: "MlflowClient", ref: VersionRef, forget_digest: str
 ) -> VersionRef | None:
-    """The version, this one or an ancestor, whose edit forgot exactly this set."""
+    """The version, this one or an ancestor, whose finished edit forgot exactly this set."""
     for record in ancestry(client, ref):
-        if record.tags.get(tags.FORGET_DIGEST) == forget_digest:
+        if record.tags.get(tags.FORGET_DIGEST) == forget_digest and tags.STATEMENT in record.tags:
             return VersionRef(record.name, int(record.version))
     return None
 

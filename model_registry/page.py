@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lethe.audit.fields import without_credentials
 from lethe.settings import Settings
 from model_registry import tags
 from model_registry.version import VersionRef
@@ -71,7 +72,7 @@ def write_pages(client: "MlflowClient", page: SuccessorPage) -> None:
 
 def ui_link(settings: Settings, link: str) -> str | None:
     """A link within the MLflow UI as a full address; None where MLflow is a local file."""
-    server = settings.tracking_uri
+    server = without_credentials(settings.tracking_uri)
     return f"{server.rstrip('/')}/{link}" if server.startswith(("http://", "https://")) else None
 
 

@@ -166,7 +166,12 @@ def read_facts(ref: VersionRef, files: Path) -> LetheMetadata | None:
 
 
 def load_module(files: Path) -> nn.Module:
-    """The module as MLflow loads it: eager from a pickle, a fixed graph from pt2."""
+    """The module as MLflow loads it: eager from a pickle, a fixed graph from pt2.
+
+    MLflow checks that a pt2 archive holds no pickled code, unless pickles are allowed. It also puts
+    a `code/` folder of the artifact on the import path: call this for no version that has one,
+    unless its code is allowed to run.
+    """
     import mlflow.pytorch
 
     module: nn.Module = mlflow.pytorch.load_model(str(files))

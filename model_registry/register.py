@@ -11,7 +11,7 @@ from torch import nn
 from lethe.models.weights import FILE_NAME, file_digest, save_weights
 from model_registry import tags
 from model_registry.pull import LetheMetadata, Packaging, served_file
-from model_registry.version import VersionRef
+from model_registry.version import MISSING, VersionRef
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,6 +67,7 @@ def register_version(
                     tags.METADATA: facts.model_dump(mode="json", exclude_none=True),
                 },
             )
+        client.update_run(run_id, status="RUNNING")  # MLflow closed it; the caller has not
     if not _exists(client, name):
         client.create_registered_model(name)
     record = client.create_model_version(
@@ -128,6 +129,8 @@ def _exists(client: "MlflowClient", name: str) -> bool:
 
     try:
         client.get_registered_model(name)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in MISSING:
+            raise
         return False
     return True

@@ -16,7 +16,8 @@ from model_registry.connection import experiment_id
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-UNFINISHED = ("RUNNING", "FAILED", "KILLED", "SCHEDULED")
+# Tags that must be equal for a run to be taken up again.
+DECIDING = (tags.REQUEST, tags.PARENT, tags.METHOD_KEY, tags.FORGET_DIGEST)
 
 
 @contextmanager
@@ -25,15 +26,14 @@ def unlearning_run(
 ) -> Iterator[str]:
     """Give the id of the run that records a request, and close it when the block ends.
 
-    A run of the same request that was killed or failed before its statement is taken up again, so
-    what it registered is found instead of being registered twice. An exception marks it failed.
+    A run of the same request, parent and method that was killed or failed before its statement is
+    taken up again, so what it registered is found instead of being registered twice. Its status
+    says nothing: a process that was killed could not set it. An exception marks it failed.
     """
     experiment = experiment_id(client, settings)
-    request = run_tags[tags.REQUEST]
+    same = " and ".join(f"tags.`{key}` = '{run_tags[key]}'" for key in DECIDING)
     unfinished = [
-        run
-        for run in client.search_runs([experiment], f"tags.`{tags.REQUEST}` = '{request}'")
-        if run.info.status in UNFINISHED and tags.STATEMENT not in run.data.tags
+        run for run in client.search_runs([experiment], same) if tags.STATEMENT not in run.data.tags
     ]
     if unfinished:
         run_id = str(unfinished[0].info.run_id)
@@ -69,8 +69,10 @@ def log_metrics(client: "MlflowClient", run_id: str, values: Mapping[str, float]
 
 
 def log_curves(client: "MlflowClient", run_id: str, curves: Mapping[str, list[float]]) -> None:
-    """Log curves, one value per epoch, counted from 1."""
-    _log(client, run_id, curves, first_step=1)
+    """Log curves, one value per epoch, counted from 1; one that is there already stays."""
+    known = client.get_run(run_id).data.metrics
+    fresh = {name: values for name, values in curves.items() if name not in known}
+    _log(client, run_id, fresh, first_step=1)
 
 
 def log_folder(client: "MlflowClient", run_id: str, folder: Path) -> None:

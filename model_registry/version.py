@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from lethe.errors import ModelError
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _REFERENCE = re.compile(r"^(?:models:/)?(?P<name>[^/@']+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))$")
+
+_NAME = re.compile(r"[\w. -]{1,200}")
+# What MLflow answers when it looked and found nothing.
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class VersionRef:
     @property
     def link(self) -> str:
         """Address of its page within the MLflow UI."""
-        return f"#/models/{self.name}/versions/{self.number}"
+        return f"#/models/{quote(self.name, safe='')}/versions/{self.number}"
 
 
 def find_version(client: "MlflowClient", reference: str) -> tuple[VersionRef, Any]:
@@ -57,11 +62,26 @@ def find_version(client: "MlflowClient", reference: str) -> tuple[VersionRef, An
             else client.get_model_version(name, number)
         )
     except MlflowException as error:
+        if error.error_code not in MISSING:
+            raise  # the registry cannot be asked, which says nothing about the version
         raise ModelError(
             f"There is no model version {reference!r} in the registry. Nothing was changed. "
             f"`lethe model list` shows what there is."
         ) from error
     return VersionRef(name, int(record.version), alias), record
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name for a registered model that cannot be referred to later.
+
+    Raises:
+        ModelError: if it holds a character that references, links or searches give a meaning.
+    """
+    if not _NAME.fullmatch(name):
+        raise ModelError(
+            f"{name!r} cannot name a registered model. Nothing was done. Use letters, digits, "
+            f"spaces and . _ - only, for example digits-small."
+        )
 
 
 def parse_number(text: str) -> VersionRef:

@@ -60,7 +60,9 @@ def find_done(
         record = client.get_model_version(done.name, str(done.number))
         if tags.STATEMENT not in record.tags:
             return None
-        alias = move_alias(settings, parent.ref, done, wanted=wanted)
+        # Somebody rolled it back: only an explicit wish moves the alias there again.
+        if wanted is not None or tags.ROLLED_BACK_AT not in record.tags:
+            alias = move_alias(settings, parent.ref, done, wanted=wanted)
     record = client.get_model_version(done.name, str(done.number))
     return UnlearnResult(
         status=Status.ALREADY_FORGOTTEN,
@@ -117,7 +119,12 @@ def register_successor(record: Record, outcome: Outcome, *, wanted: bool | None)
         verdict=decision.verdict.value,
         reason=decision.reason,
         run_id=record.run_id,
-        alias=move_alias(record.settings, record.parent.ref, successor, wanted=wanted),
+        alias=move_alias(
+            record.settings,
+            record.parent.ref,
+            successor,
+            wanted=wanted if decision.utility_shown else False,
+        ),
     )
 
 

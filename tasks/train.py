@@ -26,6 +26,7 @@ from model_registry.lineage import DatasetUse, log_dataset_uses, version_with_ta
 from model_registry.pull import LetheMetadata
 from model_registry.register import default_packaging, register_version, weights_digest
 from model_registry.run import log_curves, log_metrics, log_params
+from model_registry.version import check_model_name
 from tasks.device import device_slot
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.progress import progress
@@ -98,10 +99,12 @@ def find_trained(
     settings: Settings, model: str, data: TrainingData, recipe: TrainingSettings
 ) -> TrainResult | None:
     """The version trained by the same recipe and seed on the same data, if there is one."""
+    check_model_name(model)
     client = connect(settings)
     found = version_with_tag(client, model, tags.TRAINING_KEY, training_key(settings, data, recipe))
     if found is None:
         return None
+    _give_alias(settings, found)
     run_id = client.get_model_version(found.name, str(found.number)).run_id
     metrics = client.get_run(run_id).data.metrics
     return TrainResult(
@@ -174,8 +177,7 @@ def register_trained(
     )
     client.set_terminated(run_id)
     _describe(client, version, run, data, accuracy)
-    if settings.models.alias not in client.get_registered_model(model).aliases:
-        client.set_registered_model_alias(model, settings.models.alias, str(version.number))
+    _give_alias(settings, version)
     return TrainResult(
         version=str(version),
         reused=False,
@@ -194,6 +196,13 @@ def training_key(settings: Settings, data: TrainingData, recipe: TrainingSetting
         "seed": settings.seed,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _give_alias(settings: Settings, version: "VersionRef") -> None:
+    """Give a model's alias to a trained version where no version has it."""
+    client = connect(settings)
+    if settings.models.alias not in client.get_registered_model(version.name).aliases:
+        client.set_registered_model_alias(version.name, settings.models.alias, str(version.number))
 
 
 def _accuracy(trained: TrainedNetwork, data: TrainingData, device: torch.device) -> float | None:

@@ -4,11 +4,15 @@ Requests lie in files that only their owner can read: a selection may hold ids o
 not travel through flow parameters, tags or logs. Those carry the request's own id alone.
 """
 
+import fcntl
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -43,6 +47,21 @@ class DeletionRequest(BaseModel):
     received_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
+def new_spec(**fields: Any) -> ForgetSpec:
+    """A forget set's reference from what a person typed.
+
+    Raises:
+        DataError: if it is not well formed.
+    """
+    try:
+        return ForgetSpec(**fields)
+    except ValidationError as error:
+        raise DataError(
+            f"The forget set is not named as it must be: {error.errors()[0]['msg']}. Nothing was "
+            f"done. Name a path that DVC tracks: --dataset data/digits."
+        ) from None
+
+
 def new_request(**fields: Any) -> DeletionRequest:
     """A request from what a person typed.
 
@@ -69,7 +88,11 @@ def file_request(state: Path, request: DeletionRequest) -> DeletionRequest:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{request.id}.json"
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Whole or not at all: a process that is killed here leaves no half of a request.
+        with NamedTemporaryFile("w", dir=folder, encoding="utf-8") as draft:
+            draft.write(request.model_dump_json(indent=2))
+            draft.flush()
+            os.link(draft.name, path)
     except FileExistsError:
         kept = read_request(state, request.id)
         if kept.model_copy(update={"received_at": request.received_at}) == request:
@@ -78,9 +101,27 @@ def file_request(state: Path, request: DeletionRequest) -> DeletionRequest:
             f"Another request is kept under the id {request.id!r}. It was left unchanged and "
             f"nothing was filed. Leave the id out to get a fresh one."
         ) from None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(request.model_dump_json(indent=2))
     return request
+
+
+@contextmanager
+def only_here(state: Path, request_id: str) -> Iterator[None]:
+    """Hold a request while it is carried out; the hold ends with the process, however it ends.
+
+    Raises:
+        DataError: if another process on this machine carries it out at this moment.
+    """
+    folder = state / FOLDER
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / f".{request_id}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"Request {request_id} is being carried out by another process. This one did "
+                f"nothing. See how far it is with `lethe model list`."
+            ) from None
+        yield
 
 
 def read_request(state: Path, request_id: str) -> DeletionRequest:
@@ -101,5 +142,6 @@ def read_request(state: Path, request_id: str) -> DeletionRequest:
     except ValidationError as error:
         raise DataError(
             f"The file of deletion request {request_id!r} is damaged ({error.error_count()} "
-            f"errors). Nothing was done and the file was left as it is. File the request again."
+            f"errors). Nothing was done and {path} was left as it is. Move it away, then file the "
+            f"request again."
         ) from error

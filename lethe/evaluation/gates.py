@@ -24,6 +24,9 @@ MIN_CLASS_ROWS = 20
 MIN_LOST_ROWS = 3
 
 
+UTILITY_PARTS = (Part.RETAINED_HELD_OUT, Part.RETAINED_TRAIN)
+
+
 class GateThresholds(BaseModel):
     """Accuracies are shares in [0, 1]; a loss of 0.02 is two points."""
 
@@ -107,14 +110,14 @@ def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
 
 def _retained_loss(evaluation: Evaluation, limit: float) -> GateResult:
     name = "retained_loss"
-    before, after = (
-        side.get(Part.RETAINED_HELD_OUT) for side in (evaluation.before, evaluation.after)
-    )
+    # Held-out rows are the evidence; without them training rows still show a wrecked model.
+    part = next((p for p in UTILITY_PARTS if evaluation.after.get(p)), Part.RETAINED_HELD_OUT)
+    before, after = (side.get(part) for side in (evaluation.before, evaluation.after))
     if before is None or after is None:
-        return _unmeasured(name, limit, "No retained held-out rows were given.")
+        return _unmeasured(name, limit, "No retained rows were given.")
     loss = before.share - after.share
     words = (
-        f"Accuracy on {after.count:,} retained held-out rows went from {_percent(before.share)} "
+        f"Accuracy on {after.count:,} {part.words} rows went from {_percent(before.share)} "
         f"to {_percent(after.share)}, {_change(loss)}; at most {_points(limit)} may be lost."
     )
     return _judge(name, loss, limit, words)

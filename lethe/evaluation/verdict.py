@@ -49,6 +49,11 @@ class Decision(Result):
         """Whether nothing may be registered."""
         return self.verdict is Verdict.REFUSED
 
+    @property
+    def utility_shown(self) -> bool:
+        """Whether anything shows what the edit cost; without that nobody should be served by it."""
+        return any(gate.name == "retained_loss" and gate.passed for gate in self.gates)
+
 
 def decide(
     evaluation: Evaluation, thresholds: GateThresholds, *, retrained: bool = False

@@ -74,7 +74,9 @@ def test_the_demo_from_nothing_then_again_then_the_other_commands(clone, prefect
 
     lethe("model", "rollback", "digits")
     unlearn = ("unlearn", "digits@champion", "--dataset", "data/digits", "--classes")
-    again = json.loads(lethe(*unlearn, "3", "--json"))
+    stays = json.loads(lethe(*unlearn, "3", "--json"))  # who rolled back is not overruled
+    assert (stays["successor"], stays["alias"]) == ("digits/2", None)
+    again = json.loads(lethe(*unlearn, "3", "--promote", "--json"))
     assert (again["status"], again["successor"], again["alias"]) == (
         "already_forgotten",
         "digits/2",

@@ -48,7 +48,7 @@ def their_package(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def log_theirs(factory, serialization_format):
+def log_theirs(factory, serialization_format, **more):
     """Train their network their way and log it plainly, as they would."""
     from their_digits.net import Perceptron
 
@@ -76,6 +76,7 @@ def log_theirs(factory, serialization_format):
             input_example=example,
             serialization_format=serialization_format,
             pip_requirements=["torch"],
+            **more,
         )
     connect(load_settings()).set_registered_model_alias("theirs", "champion", "1")
 
@@ -173,3 +174,24 @@ def test_other_weights_of_the_same_shape_are_noticed(project, their_package, mon
     architecture = Architecture(factory="their_digits.net:Twisted", kwargs={"hidden": 96})
     with pytest.raises(ModelError, match="does not answer as"):
         adopt_version(connect(load_settings()), "theirs/1", architecture, CLASSES, load_settings())
+
+
+def test_code_inside_a_version_never_stands_in_for_the_allowed_module(
+    project, their_package, monkeypatch, tmp_path
+):
+    evil = tmp_path / "evil"
+    (evil / "their_digits").mkdir(parents=True)
+    ran = tmp_path / "ran"
+    text = f"open({str(ran)!r}, 'w').close()"
+    (evil / "their_digits" / "__init__.py").write_text(text)
+    (evil / "their_digits" / "net.py").write_text(text)
+    log_theirs(their_package, "pt2", code_paths=[str(evil / "their_digits")])
+    for name in [name for name in sys.modules if name.startswith("their_digits")]:
+        del sys.modules[name]
+    monkeypatch.setenv("LETHE_MODELS__FACTORIES", '["their_digits"]')
+    settings = load_settings()
+    architecture = Architecture(factory=their_package, kwargs={"hidden": 96})
+    ran.unlink(missing_ok=True)  # logging the version may have tried it out
+    with pytest.raises(ModelError, match="code of its own"):
+        adopt_version(connect(settings), "theirs/1", architecture, CLASSES, settings)
+    assert not ran.exists()

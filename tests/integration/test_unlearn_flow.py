@@ -9,8 +9,8 @@ from lethe.audit.statement import Statement, canonical_bytes, digest
 from lethe.data.dataset import dataset_rows
 from lethe.data.forget_set import ForgetSpec
 from lethe.data.selection import Selection
-from lethe.deletion.request import DeletionRequest, file_request
-from lethe.errors import ForgetSetError, MethodError, ModelError, RefusedError
+from lethe.deletion.request import DeletionRequest, file_request, only_here
+from lethe.errors import DataError, ForgetSetError, MethodError, ModelError, RefusedError
 from lethe.evaluation.results import Evaluation
 from lethe.settings import load_settings
 from model_registry import tags
@@ -339,3 +339,63 @@ def test_a_replaced_served_model_is_noticed(project):
     served.write_bytes(served.read_bytes() + b"x")
     with pytest.raises(ModelError, match="MLflow serves"):
         pull_version(client, "digits@champion", load_settings())
+
+
+KILLED_BEFORE_THE_STATEMENT = """
+import os, sys
+import tasks.finish
+tasks.finish.write_pages = lambda *_: os._exit(9)
+from flows.unlearn import unlearn
+unlearn(sys.argv[1])
+"""
+
+
+def test_a_process_killed_for_real_after_registering_is_finished_not_repeated(
+    project, prefect_server
+):
+    import os
+    import subprocess
+    import sys
+
+    request = file_deletion("3")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_BEFORE_THE_STATEMENT, request],
+        env={**os.environ, "PREFECT_API_URL": prefect_server},
+        capture_output=True,
+        check=False,
+    )
+    client = connect(load_settings())
+    assert (killed.returncode, versions(client), champion(client)) == (9, [1, 2], 1)
+    result = unlearn(request)
+    assert (result.status, result.successor) == ("registered", "digits/2")
+    assert (versions(client), champion(client)) == ([1, 2], 2)
+
+
+def test_one_request_is_carried_out_by_one_process_at_a_time(project):
+    request = file_deletion("3")
+    with (
+        only_here(load_settings().state, request),
+        pytest.raises(DataError, match="another process"),
+    ):
+        unlearn(request)
+    assert versions(connect(load_settings())) == [1]
+    assert unlearn(request).successor == "digits/2"
+
+
+def test_an_alias_called_candidate_still_serves_after_promotion(project):
+    client = connect(load_settings())
+    client.set_registered_model_alias("digits", "candidate", "1")
+    result = unlearn(file_deletion("3", model="digits@candidate"))
+    assert result.alias == "candidate"
+    assert int(client.get_model_version_by_alias("digits", "candidate").version) == 2
+
+
+def test_an_interrupted_training_is_given_its_alias_when_asked_again(project):
+    from flows.train import train
+
+    client = connect(load_settings())
+    client.delete_registered_model_alias("digits", "champion")
+    assert train("digits").reused
+    assert champion(client) == 1
+    with pytest.raises(ModelError, match="cannot name"):
+        train("digits", model="a/b")

@@ -85,3 +85,12 @@ def test_settings_are_frozen():
 
 def test_every_setting_is_described():
     assert [name for name, description in leaves(Settings) if not description] == []
+
+
+def test_state_lies_in_the_projects_folder_from_wherever_it_is_asked(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    assert load_settings().state == tmp_path / ".lethe"
+    monkeypatch.setenv("LETHE_HOME", str(tmp_path / "else"))
+    assert load_settings().state == tmp_path / "else"

@@ -34,7 +34,7 @@ def test_every_kind_of_error_gives_its_message_and_code(lethe, monkeypatch, kind
 
 def test_kinds_are_told_apart():
     codes = {kind.exit_code for kind in KINDS}
-    assert len(codes) == 6
+    assert len(codes) == 7
     assert 0 not in codes
 
 
@@ -115,3 +115,27 @@ def test_a_malformed_factory_is_2(lethe, registry):
     code, _, err = lethe("model", "adopt", "nothing/1", "--factory", "not-a-factory")
     assert code == 2
     assert "PACKAGE.MODULE:CALLABLE" in err
+
+
+def test_a_registry_that_cannot_be_reached_is_7_and_not_an_absent_version(lethe, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("LETHE_MLFLOW__TRACKING_URI", "http://127.0.0.1:9")
+    code, out, err = lethe("model", "show", "digits/1")
+    assert (code, out) == (7, "")
+    assert "MLflow did not answer" in err
+    assert "There is no model version" not in err
+
+
+def test_passwords_in_addresses_are_not_shown(lethe, monkeypatch):
+    monkeypatch.setenv("LETHE_MLFLOW__TRACKING_URI", "http://anna:s3cret@127.0.0.1:9")
+    monkeypatch.setenv("LETHE_DATA__REPOSITORY", "https://anna:s3cret@example.org/d.git")
+    for words in (("config", "show"), ("config", "show", "--json"), ("ui",)):
+        code, out, err = lethe(*words)
+        assert code == 0
+        assert "s3cret" not in out + err
+
+
+def test_a_filed_request_takes_no_other_selection(lethe):
+    code, _, err = lethe("unlearn", "digits@champion", "--request", "req-1")
+    assert code == 2
+    assert "says itself what is to be forgotten" in err

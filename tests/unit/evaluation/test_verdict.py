@@ -135,6 +135,15 @@ def test_accuracy_does_not_show_that_single_rows_were_forgotten():
     assert "single rows" in decision.reason
 
 
+def test_without_held_out_rows_training_rows_still_refuse_a_wrecked_model():
+    parts = {Part.FORGET_TRAIN: part(0), Part.RETAINED_TRAIN: part(1, 2)}
+    kept = decide(measure(PERFECT, parts=parts), DEFAULT)
+    assert (kept.verdict, kept.utility_shown) == (Verdict.SUPPRESSED, True)
+    wrecked = decide(measure([1] * len(LABELS), parts=parts), DEFAULT)
+    assert wrecked.refused
+    assert not wrecked.utility_shown
+
+
 def test_without_retained_rows_the_cost_is_open_and_said_to_be():
     decision = decide(measure(PERFECT, parts={Part.FORGET_TRAIN: part(0)}), DEFAULT)
     by_name = {gate.name: gate for gate in decision.gates}
@@ -146,6 +155,7 @@ def test_without_retained_rows_the_cost_is_open_and_said_to_be():
         "agreement",
     }
     assert "Not measured: forget_accuracy_held_out, retained_loss" in decision.reason
+    assert not decision.utility_shown
     assert sum("none were given" in gap for gap in decision.not_covered) == 3
 
 
