@@ -19,7 +19,7 @@ from model_registry.lineage import DatasetUse, already_forgotten, ancestry, log_
 from model_registry.page import append_note
 from model_registry.pull import LetheMetadata, pull_version
 from model_registry.register import default_packaging, register_version, weights_digest
-from model_registry.run import unlearning_run
+from model_registry.run import DECIDING, unlearning_run
 from model_registry.version import VersionRef
 
 CLASSES = tuple("0123456789")
@@ -126,7 +126,10 @@ def test_metadata_of_another_form_is_refused(client, settings):
 def test_the_line_of_ancestors_ends_where_a_record_is_gone(client, settings):
     one, _, _ = register(client, settings, "line")
     two, _, _ = register(
-        client, settings, "line", **{tags.PARENT: str(one), tags.FORGET_DIGEST: "a" * 64}
+        client,
+        settings,
+        "line",
+        **{tags.PARENT: str(one), tags.FORGET_DIGEST: "a" * 64, tags.STATEMENT: "s"},
     )
     three, _, _ = register(
         client, settings, "line", **{tags.PARENT: str(two), tags.FORGET_DIGEST: "b" * 64}
@@ -134,6 +137,7 @@ def test_the_line_of_ancestors_ends_where_a_record_is_gone(client, settings):
     assert [int(v.version) for v in ancestry(client, three)] == [3, 2, 1]
     assert already_forgotten(client, three, "a" * 64) == two
     assert already_forgotten(client, two, "b" * 64) is None
+    assert already_forgotten(client, three, "b" * 64) is None  # cut short: no statement
     client.delete_model_version("line", "2")
     assert [int(v.version) for v in ancestry(client, three)] == [3]
 
@@ -201,7 +205,7 @@ def test_a_runs_data_sets_can_be_read_back_at_their_commit(client, settings, see
 
 def test_a_run_that_failed_is_taken_up_again_and_one_with_a_statement_is_not(client, settings):
     def opened(**extra):
-        run_tags = {tags.REQUEST: "req-1", **extra}
+        run_tags = {**dict.fromkeys(DECIDING, "same"), **extra}
         return unlearning_run(client, settings, name="x", run_tags=run_tags)
 
     with pytest.raises(RuntimeError), opened() as first:
@@ -214,6 +218,9 @@ def test_a_run_that_failed_is_taken_up_again_and_one_with_a_statement_is_not(cli
     with opened() as third:
         pass
     assert third != first
+    with opened(**{tags.METHOD_KEY: "other"}) as fourth:
+        pass
+    assert fourth not in {first, third}
 
 
 def test_tied_and_buffered_networks_keep_their_digest(client, settings):
