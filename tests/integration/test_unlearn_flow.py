@@ -160,28 +160,6 @@ def test_bad_input_is_refused_before_any_run_is_opened(project):
     assert before == after
 
 
-def test_a_run_that_was_killed_after_registering_is_finished_not_repeated(project, monkeypatch):
-    import tasks.finish
-
-    request = file_deletion("3")
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(tasks.finish, "build_statement", killed)
-        with pytest.raises(BaseException, match=r".*"):
-            unlearn(request)
-    client = connect(load_settings())
-    assert versions(client) == [1, 2]
-    assert champion(client) == 1
-
-    result = unlearn(request)
-    assert (result.status, result.successor) == ("registered", "digits/2")
-    assert versions(client) == [1, 2]
-    assert champion(client) == 2
-
-
 def test_replaced_weights_are_noticed(project):
     client = connect(load_settings())
     source = client.get_model_version("digits", "1").source.removeprefix("models:/")
