@@ -67,7 +67,10 @@ BigInt = Annotated[int, BeforeValidator(_from_digits)]
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 OpaqueId = Annotated[str, Field(pattern=ID_PATTERN)]
 TicketKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/#:-]{0,199}$")]
+Actor = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$")]
 Phrase = Annotated[str, Field(pattern=r"^[^@\r\n]{1,200}$")]
+# A policy's version and digest, as `lethe.deletion.policy` labels it.
+PolicyLabel = Annotated[str, Field(pattern=r"^[^@\s]{1,100}@sha256:[0-9a-f]{12}$")]
 Sentence = Annotated[str, Field(pattern=r"^[^\r\n]{1,2000}$")]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
 Location = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(without_credentials)]

@@ -1,4 +1,4 @@
-"""What a statement says: Lethe's predicate, version 0.1.
+"""What a statement says: Lethe's predicate, version 0.2.
 
 Plain data from the standard library and pydantic: this package imports none of its siblings, so
 that a statement can be read and checked where nothing else of Lethe is installed.
@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lethe.audit.fields import (
+    Actor,
     BigInt,
     Count,
     DvcMd5,
@@ -18,6 +19,7 @@ from lethe.audit.fields import (
     Location,
     OpaqueId,
     Phrase,
+    PolicyLabel,
     Record,
     Seconds,
     Sentence,
@@ -34,13 +36,25 @@ Phase = Literal["probe", "edit", "evaluation", "registration"]
 
 
 class Request(Record):
-    """The deletion request, by its opaque id and the key of its ticket, if there is one."""
+    """One deletion request, by its opaque id and the key of its ticket, if there is one.
+
+    `policy` names version and digest of the policy that allowed it, `approved_by` the actors who
+    approved it. `rows` of the training data are its own, of which the share `recognised` is still
+    answered with its label (for a refusal: would have been); None where that was not measured.
+    """
 
     id: OpaqueId
     ground: Phrase
     received_at: Utc
     kind: Kind
     ticket: TicketKey | None = None
+    source: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    regulation: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    due_at: Utc | None = None
+    policy: PolicyLabel | None = None
+    approved_by: tuple[Actor, ...] = ()
+    rows: Count | None = None
+    recognised: float | None = Field(default=None, ge=0, le=1)
 
 
 class Version(Record):
@@ -145,13 +159,15 @@ class Times(Record):
 
 
 class Predicate(Record):
-    """The whole account: request, versions, data, method, cost, evidence, verdict, limits.
+    """The whole account: requests, versions, data, method, cost, evidence, verdict, limits.
 
-    `figures` are all measured figures by name, `gates` those with a threshold. A refusal has no
-    successor; every other verdict has one. `run_id` is the MLflow run.
+    `batch` is the id under which the requests were carried out together. `figures` are all
+    measured figures by name, `gates` those with a threshold. A refusal has no successor; every
+    other verdict has one. `run_id` is the MLflow run.
     """
 
-    request: Request
+    batch: OpaqueId
+    requests: tuple[Request, ...] = Field(min_length=1)
     parent: Version
     successor: Version | None = None
     data: Data
@@ -173,7 +189,11 @@ class Predicate(Record):
         if (self.successor is None) != (self.verdict == "refused"):
             message = "a refusal has no successor, every other verdict has one"
             raise ValueError(message)
-        if self.request.kind != self.data.kind:
-            message = "request and data name different kinds of selection"
+        if len({request.id for request in self.requests}) != len(self.requests):
+            message = "a request is named twice"
+            raise ValueError(message)
+        kinds = {request.kind for request in self.requests}
+        if len(kinds) == 1 and kinds != {self.data.kind}:
+            message = "requests and data name different kinds of selection"
             raise ValueError(message)
         return self

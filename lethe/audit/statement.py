@@ -23,7 +23,7 @@ from lethe.audit.fields import Record, Sha256
 from lethe.audit.predicate import Predicate
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.1"
+PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.2"
 
 FLOAT_DIGITS = 6
 LARGEST_INTEGER = 2**53 - 1
@@ -48,7 +48,7 @@ class Statement(Record):
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT_TYPE, alias="_type")
     subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Literal["https://lethe.dev/statement/v0.1"] = Field(
+    predicate_type: Literal["https://lethe.dev/statement/v0.2"] = Field(
         default=PREDICATE_TYPE, alias="predicateType"
     )
     predicate: Predicate

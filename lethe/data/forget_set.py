@@ -9,12 +9,11 @@ What cannot or must not be forgotten is refused here, before any work is spent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, model_validator
 
 from lethe.data.dataset import DatasetRows, dataset_rows, describe, read_rows
 from lethe.data.digest import SetDigest
@@ -25,12 +24,15 @@ from lethe.data.errors import (
     UnknownIdsError,
     WholeDatasetError,
 )
+from lethe.data.forget_spec import ForgetSpec
 from lethe.data.info import DatasetInfo
+from lethe.data.matching import Matcher
 from lethe.data.parquet import Split
 from lethe.data.repository import OpenDataset, open_dataset
 from lethe.data.rows import Rows
 from lethe.data.scan import Scan, scan
-from lethe.data.selection import Kind, Seen, Selection
+from lethe.data.selection import Kind
+from lethe.data.vocabulary import Vocabulary
 
 __all__ = [
     "DatasetRows",
@@ -44,30 +46,6 @@ __all__ = [
 Part = Literal["forget", "retained"]
 
 
-class ForgetSpec(BaseModel):
-    """What to forget: a data set at a revision, and which of its rows.
-
-    With `whole` the data set itself is the forget set, a DVC-tracked file or folder made for the
-    purpose; a selection then says what it holds, such as the classes to forget. Never say so of
-    the data set that the model was trained on.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    dataset: str
-    selection: Selection | None = None
-    repository: str = "."
-    rev: str = "HEAD"
-    whole: bool = False
-
-    @model_validator(mode="after")
-    def _named(self) -> Self:
-        if not self.dataset.strip("/. "):
-            message = "dataset must be a path inside the repository, such as data/digits"
-            raise ValueError(message)
-        return self
-
-
 @dataclass(frozen=True)
 class ForgetSet:
     """A resolved forget set.
@@ -76,7 +54,8 @@ class ForgetSet:
     `held_out_total` held-out rows are selected.
     `class_names` are the selected labels, empty when the selection names none. `set_digest` is
     the keyed digest of the selected training rows' sample ids (`lethe.data.digest`). `spec.rev`
-    is the full sha. No ids of rows are kept beyond those that the spec itself lists.
+    is the full sha. `missing` of the ids that the spec names were in no row, 0 unless that was
+    allowed. No ids of rows are kept beyond those that the spec itself lists.
     """
 
     spec: ForgetSpec
@@ -90,6 +69,7 @@ class ForgetSet:
     info: DatasetInfo
     opened: OpenDataset
     scans: dict[Split, Scan]
+    missing: int = 0
 
     @property
     def share(self) -> float:
@@ -128,7 +108,7 @@ class ForgetSet:
         counts = found.selected
         if part == "retained":
             counts = [t - s for t, s in zip(found.totals, found.selected, strict=True)]
-        choice = _Choice(self.spec.selection, part)
+        choice = _Choice(Matcher([self.spec.selection]), part)
         return read_rows(
             self.opened, split, choice, counts, classes=classes, memory_budget=memory_budget
         )
@@ -138,18 +118,20 @@ class ForgetSet:
 class _Choice:
     """The selected rows, or the others."""
 
-    selection: Selection | None
+    matcher: Matcher
     part: Part
 
     def columns(self) -> list[str]:
-        return self.selection.columns() if self.selection else []
+        return self.matcher.columns()
 
     def mask(self, rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:
-        selected = self.selection.mask(rows) if self.selection else np.ones(rows.num_rows, bool)
+        selected = self.matcher.mask(rows)
         return selected if self.part == "forget" else ~selected
 
 
-def resolve_forget_set(spec: ForgetSpec, *, max_share: float, key: bytes) -> ForgetSet:
+def resolve_forget_set(
+    spec: ForgetSpec, *, max_share: float, key: bytes, missing_ok: bool = False
+) -> ForgetSet:
     """Find the selected rows; reads the key columns once, never the inputs.
 
     Args:
@@ -157,12 +139,14 @@ def resolve_forget_set(spec: ForgetSpec, *, max_share: float, key: bytes) -> For
         max_share: largest share of the training rows that may be selected. It is not applied to
             a spec without a selection, whose training set is another one.
         key: secret for the digest of the sample ids.
+        missing_ok: ids that no row has are counted in `missing` instead of being refused: the
+            requests of a batch are not spoiled by one whose rows are gone already.
 
     Raises:
         NotARepositoryError, MissingRevisionError, MissingDatasetError, MissingObjectError,
         RemoteError, FormError: from opening the data set.
         UnknownClassError: if a class is not in the data set.
-        UnknownIdsError: if subjects or samples are not in it.
+        UnknownIdsError: if subjects or samples are not in it and `missing_ok` is not given.
         EmptySelectionError: if no training row is selected.
         WholeDatasetError: if all are.
         ShareExceededError: if more than `max_share` of them are.
@@ -177,20 +161,15 @@ def resolve_forget_set(spec: ForgetSpec, *, max_share: float, key: bytes) -> For
         )
     opened = open_dataset(spec.repository, spec.dataset, spec.rev)
     digest = SetDigest(key)
-    seen = _wanted_ids(spec.selection)
+    matcher = Matcher([spec.selection])
     scans = {
-        split: scan(
-            opened.opener(split),
-            path,
-            spec.selection,
-            digest if split == "train" else None,
-            seen,
-        )
+        split: scan(opened.opener(split), path, matcher, digest if split == "train" else None)
         for split, path in opened.paths.items()
     }
     labels = {label for found in scans.values() for label in found.labels}
     info = opened.info or describe(opened, labels)
-    _check(spec, scans, info, seen, max_share)
+    ids = [matcher.vocabularies[column] for column in ("subject_id", "sample_id")]
+    _check(spec, scans, info, () if missing_ok else ids, max_share)
     train, test = scans["train"], scans.get("test", Scan())
     return ForgetSet(
         spec=spec.model_copy(update={"rev": opened.git_rev}),
@@ -204,21 +183,15 @@ def resolve_forget_set(spec: ForgetSpec, *, max_share: float, key: bytes) -> For
         info=info,
         opened=opened,
         scans=scans,
+        missing=sum(one.missing for one in ids),
     )
-
-
-def _wanted_ids(selection: Selection | None) -> list[Seen]:
-    if selection is None:
-        return []
-    wanted = (("subject_id", selection.subjects), ("sample_id", selection.samples))
-    return [Seen(column, values) for column, values in wanted if values is not None]
 
 
 def _check(
     spec: ForgetSpec,
     scans: Mapping[Split, Scan],
     info: DatasetInfo,
-    seen: Sequence[Seen],
+    ids: Sequence[Vocabulary],
     max_share: float,
 ) -> None:
     """Refuse what must not be forgotten, the most telling reason first."""
@@ -231,11 +204,11 @@ def _check(
             f"{spec.dataset} has no class {', '.join(map(repr, unknown))}. Nothing was changed. "
             f"Its classes are: {', '.join(sorted(known))}."
         )
-    for one in seen:
+    for one in ids:
         if one.missing:
             what = one.column.removesuffix("_id")
             raise UnknownIdsError(
-                f"{one.missing} of the {one.wanted} {what} ids are not in {spec.dataset} at this "
+                f"{one.missing} of the {len(one)} {what} ids are not in {spec.dataset} at this "
                 "revision. Nothing was changed. Check the list, or name another revision with "
                 "--rev."
             )

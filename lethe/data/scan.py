@@ -1,16 +1,17 @@
 """One pass over the key columns of a split: what is there, and how much of it is selected."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from lethe.data.decode import input_column
 from lethe.data.digest import SetDigest
 from lethe.data.errors import FormError
-from lethe.data.parquet_rows import Opener, open_parquet, read_group
-from lethe.data.selection import Seen, Selection
+from lethe.data.parquet_rows import Choice, Opener, open_parquet, read_group
 
 PIECE_ROWS = 8192
 
@@ -34,48 +35,53 @@ class Scan:
         return sum(self.selected)
 
 
-def scan(
-    opener: Opener,
-    name: str,
-    selection: Selection | None,
-    digest: SetDigest | None = None,
-    seen: Sequence[Seen] = (),
-) -> Scan:
-    """Count the rows and the selected ones; without a selection every row counts as selected.
+def scan(opener: Opener, name: str, choice: Choice | None, digest: SetDigest | None = None) -> Scan:
+    """Count the rows and the selected ones; without a choice every row counts as selected.
 
     Args:
         opener: opens the Parquet file.
         name: how messages call it.
-        selection: which rows to count.
+        choice: which rows to count.
         digest: takes the sample ids of the selected rows.
-        seen: take note of wanted ids, whether or not the rest of the selection matches.
 
     Raises:
         FormError: if a column is missing.
     """
     result = Scan()
     with opener() as raw, open_parquet(raw) as file:
-        columns = _columns(file.schema_arrow, name, selection)
-        for group in range(file.metadata.num_row_groups):
-            selected = 0
-            for rows in read_group(file, group, columns, PIECE_ROWS):
-                result.labels.update(rows["label"].to_pylist())
-                for one in seen:
-                    one.update(rows)
-                ids = rows["sample_id"]
-                if selection is not None:
-                    ids = ids.filter(pa.array(selection.mask(rows)))
-                selected += len(ids)
-                if digest is not None:
-                    digest.update(ids.to_pylist())
-            result.totals.append(file.metadata.row_group(group).num_rows)
-            result.selected.append(selected)
+        columns = _columns(file.schema_arrow, name, choice)
+        groups = range(file.metadata.num_row_groups)
+        result.totals = [file.metadata.row_group(group).num_rows for group in groups]
+        result.selected = [0] * len(groups)
+        for group, rows in pieces(file, columns, groups):
+            count_labels(result.labels, rows)
+            ids = rows["sample_id"]
+            if choice is not None:
+                ids = ids.filter(pa.array(choice.mask(rows)))
+            result.selected[group] += len(ids)
+            if digest is not None:
+                digest.update(ids.to_pylist())
     return result
 
 
-def _columns(schema: pa.Schema, name: str, selection: Selection | None) -> list[str]:
+def pieces(
+    file: pq.ParquetFile, columns: Sequence[str], groups: Iterable[int]
+) -> Generator[tuple[int, pa.RecordBatch], None, None]:
+    """Key columns of row groups in stored order, a piece at a time, each with its group."""
+    for group in groups:
+        for rows in read_group(file, group, list(columns), PIECE_ROWS):
+            yield group, rows
+
+
+def count_labels(labels: Counter[str], rows: pa.RecordBatch) -> None:
+    """Add the rows of each label."""
+    for found in pc.value_counts(rows["label"]).to_pylist():
+        labels[found["values"]] += found["counts"]
+
+
+def _columns(schema: pa.Schema, name: str, choice: Choice | None) -> list[str]:
     input_column(schema, name)
-    wanted = selection.columns() if selection else []
+    wanted = choice.columns() if choice else []
     if "subject_id" in wanted and "subject_id" not in schema.names:
         raise FormError(
             f"{name} lacks the column subject_id, so rows of a subject cannot be found. Nothing "

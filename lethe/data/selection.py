@@ -15,7 +15,8 @@ Kind = Literal["class", "subject", "samples"]
 # From JSON, which knows only lists.
 _Values = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
-_COLUMNS = {"classes": "label", "subjects": "subject_id", "samples": "sample_id"}
+# A selection's lists and the columns they are about.
+COLUMNS = {"classes": "label", "subjects": "subject_id", "samples": "sample_id"}
 
 
 class Selection(BaseModel):
@@ -39,14 +40,23 @@ class Selection(BaseModel):
 
     def columns(self) -> list[str]:
         """Names of the columns that decide."""
-        return [column for column, _ in self._wanted()]
+        return list(self.lists())
 
     def mask(self, rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:
         """Which of the rows are selected; a missing subject id never is."""
         selected = np.ones(rows.num_rows, dtype=bool)
-        for column, values in self._wanted():
-            selected &= pc.is_in(rows[column], value_set=values).to_numpy(zero_copy_only=False)
+        for column, values in self.lists().items():
+            wanted = pa.array(values, pa.string())
+            selected &= pc.is_in(rows[column], value_set=wanted).to_numpy(zero_copy_only=False)
         return selected
+
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """The lists that are given, by column."""
+        return {
+            column: values
+            for name, column in COLUMNS.items()
+            if (values := getattr(self, name)) is not None
+        }
 
     def check(self) -> None:
         """Refuse a selection that names nothing.
@@ -54,42 +64,11 @@ class Selection(BaseModel):
         Raises:
             EmptySelectionError: if no list is given, or one is empty.
         """
-        if not self.columns() or any(not len(values) for _, values in self._wanted()):
+        if not self.lists() or not all(self.lists().values()):
             raise EmptySelectionError(
                 "The selection names nothing to forget. Nothing was changed. Name classes, "
                 "subjects or samples: `lethe unlearn MODEL --dataset PATH --classes A,B`."
             )
-
-    def _wanted(self) -> list[tuple[str, pa.Array]]:
-        return [
-            (column, pa.array(values, pa.string()))
-            for name, column in _COLUMNS.items()
-            if (values := getattr(self, name)) is not None
-        ]
-
-
-class Seen:
-    """Which of the wanted values of one column have been met so far."""
-
-    def __init__(self, column: str, values: tuple[str, ...]) -> None:
-        self.column = column
-        self._values = pa.array(list(dict.fromkeys(values)), pa.string())
-        self._met = np.zeros(len(self._values), dtype=bool)
-
-    def update(self, rows: pa.RecordBatch) -> None:
-        """Take note of these rows."""
-        found = pc.index_in(rows[self.column], value_set=self._values).drop_null()
-        self._met[found.to_numpy()] = True
-
-    @property
-    def wanted(self) -> int:
-        """Number of different values wanted."""
-        return len(self._values)
-
-    @property
-    def missing(self) -> int:
-        """Number of wanted values that no row had."""
-        return int((~self._met).sum())
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

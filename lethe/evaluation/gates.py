@@ -4,16 +4,17 @@
     all(result.passed is not False for result in results)
 
 What could not be measured neither passes nor fails, with one exception: when nothing shows that
-the rows were forgotten, the forget gates fail.
+the rows were forgotten, the forget gates fail. A network that was rebuilt without single rows has
+forgotten them by construction: their figures are given and not judged.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lethe.evaluation.results import FORGET_PARTS, ClassRow, Evaluation, Part, Result
+from lethe.evaluation.results import FORGET_PARTS, Accuracy, ClassRow, Evaluation, Part, Result
 
 Comparison = Literal["<=", ">="]
 
@@ -24,6 +25,7 @@ MIN_CLASS_ROWS = 20
 MIN_LOST_ROWS = 3
 
 
+RELAPSE = "relapse"
 UTILITY_PARTS = (Part.RETAINED_HELD_OUT, Part.RETAINED_TRAIN)
 
 
@@ -44,13 +46,20 @@ class GateThresholds(BaseModel):
     min_agreement: float = Field(
         default=0.95, ge=0, le=1, description="lowest agreement with the parent on retained rows"
     )
+    max_relapse: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="highest rise of the share recognised of a set that was forgotten earlier",
+    )
 
 
 class GateResult(Result):
     """One figure against one threshold.
 
-    `passed` is None when the figure could not be measured; a figure that is not a finite number
-    is given as None and fails. `words` is a sentence with the figures.
+    `passed` is None when the figure could not be measured (`measured` is None too) or is not to be
+    judged; a figure that is not a finite number is given as None and fails. `words` is a sentence
+    with the figures.
     """
 
     name: str
@@ -61,15 +70,99 @@ class GateResult(Result):
     words: str
 
 
-def check_gates(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[GateResult, ...]:
-    """Every gate's result, in the order in which a reader wants them."""
+class EarlierSet(Result):
+    """Rows that the model was made to forget earlier, measured again on parent and successor.
+
+    `before` and `after` are on the same rows; `whole_classes` says that whole classes had to go.
+    """
+
+    before: Accuracy
+    after: Accuracy
+    whole_classes: bool
+
+
+def check_gates(
+    evaluation: Evaluation, thresholds: GateThresholds, *, retrained: bool = False
+) -> tuple[GateResult, ...]:
+    """Every gate's result, in the order in which a reader wants them.
+
+    Args:
+        evaluation: what was measured.
+        thresholds: what has to be met.
+        retrained: the successor was rebuilt without the forget set, not edited.
+    """
+    limit = thresholds.max_forget_accuracy
+    by_construction = retrained and not evaluation.forgotten
     return (
-        *_forget_gates(evaluation, thresholds.max_forget_accuracy),
+        *(
+            _rebuilt_gates(evaluation, limit)
+            if by_construction
+            else _forget_gates(evaluation, limit)
+        ),
         _retained_loss(evaluation, thresholds.max_retained_loss),
         _class_loss(evaluation, thresholds.max_class_loss),
         _agreement(evaluation, thresholds.min_agreement),
         _finite_outputs(evaluation),
     )
+
+
+def worst_relapse(
+    earlier: Sequence[EarlierSet], thresholds: GateThresholds, *, unmeasured: int = 0
+) -> GateResult | None:
+    """The gate `relapse`: the earlier forget set that came back most, against what it may.
+
+    A set may rise by `max_relapse`. Whole classes may not rise above `max_forget_accuracy` either;
+    where the parent was above it already, they may not rise at all, but what an edit did not cause
+    does not refuse it. Single rows may always rise by two rows: fewer than three may be chance.
+
+    Args:
+        earlier: the sets that were measured again.
+        thresholds: what has to be met.
+        unmeasured: how many more there are that could not be.
+
+    Returns:
+        The gate, not measured when no set was; None when the model forgot nothing earlier.
+    """
+    if not earlier and not unmeasured:
+        return None
+    if not earlier:
+        words = f"None of the {unmeasured:,} earlier forget sets could be measured again."
+        return _unmeasured(RELAPSE, thresholds.max_relapse, words)
+    gates = [
+        relapse_gate(RELAPSE, one.before, one.after, _allowed_rise(one, thresholds))
+        for one in earlier
+    ]
+    worst = max(gates, key=lambda gate: (gate.measured or 0.0) - gate.threshold)
+    words = f"{worst.words} It is the worst of {len(earlier):,} earlier forget sets measured again"
+    words += f"; {unmeasured:,} could not be." if unmeasured else "."
+    return worst.model_copy(update={"words": words})
+
+
+def relapse_gate(name: str, before: Accuracy, after: Accuracy, limit: float) -> GateResult:
+    """One earlier forget set: its share recognised may rise by `limit`, parent to successor.
+
+    Raises:
+        ValueError: if the two were not measured on as many rows.
+    """
+    if before.count != after.count:
+        message = f"{before.count} rows before and {after.count} after cannot be the same rows"
+        raise ValueError(message)
+    # Rounded, so that a rise of exactly the limit passes.
+    rise, limit = round((after.correct - before.correct) / after.count, 12), round(limit, 12)
+    change = f"a {'rise' if rise >= 0 else 'fall'} of {_points(abs(rise))}"
+    words = (
+        f"{_percent(after.share)} of {after.count:,} rows that were forgotten earlier are "
+        f"recognised, {_percent(before.share)} by the parent, {change}; at most {_points(limit)} "
+        f"allowed."
+    )
+    return _judge(name, rise, limit, words)
+
+
+def _allowed_rise(earlier: EarlierSet, thresholds: GateThresholds) -> float:
+    if earlier.whole_classes:
+        room = max(0.0, thresholds.max_forget_accuracy - earlier.before.share)
+        return min(thresholds.max_relapse, room)
+    return max(thresholds.max_relapse, (MIN_LOST_ROWS - 1) / earlier.before.count)
 
 
 def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
@@ -106,6 +199,22 @@ def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
             f"classes; at most {_percent(limit)} allowed."
         )
         yield _judge("forgotten_classes_answered", named, limit, words)
+
+
+def _rebuilt_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
+    """Accuracy on single rows that the network was rebuilt without: given, not judged."""
+    for part in FORGET_PARTS:
+        name = f"forget_accuracy_{part.value.removeprefix('forget_')}"
+        accuracy = evaluation.after.get(part)
+        if accuracy is None:
+            yield _unmeasured(name, limit, f"No {part.words} were given.")
+        else:
+            words = (
+                f"{_percent(accuracy.share)} of {accuracy.count:,} {part.words} are answered with "
+                f"their label. The network was rebuilt without the forget set, so this is what it "
+                f"answers to rows it never saw; it is not judged."
+            )
+            yield _judge(name, accuracy.share, limit, words).model_copy(update={"passed": None})
 
 
 def _retained_loss(evaluation: Evaluation, limit: float) -> GateResult:

@@ -109,7 +109,9 @@ def _partition(tallies: _Tallies, side: int) -> Partition:
 
 
 def _class_rows(tallies: _Tallies, classes: Sequence[str], gone: Tensor) -> Iterator[ClassRow]:
-    found = [tallies[part] for part in HELD_OUT_PARTS if part in tallies]
+    # Single rows that were forgotten belong to retained classes; what they lost is no cost.
+    parts = HELD_OUT_PARTS if gone.any() else (Part.RETAINED_HELD_OUT,)
+    found = [tallies[part] for part in parts if part in tallies]
     if not found:
         return
     labels = torch.cat([tally.labels for tally in found])

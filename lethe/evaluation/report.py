@@ -25,6 +25,8 @@ from lethe.evaluation.verdict import Decision, Verdict
 
 TEMPLATE = "report.html"
 OPEN_CLASSES = 40
+LISTED_REQUESTS = 50
+LISTED_CLASSES = 10
 
 CAPTIONS = {
     "accuracy_per_class": "Accuracy per class on held-out rows",
@@ -42,6 +44,7 @@ GATES = {
     "class_loss": "Worst retained class",
     "agreement": "Agreement with the parent",
     "finite_outputs": "Outputs are numbers",
+    "relapse": "What was forgotten before stays forgotten",
 }
 
 # What took the time that is compared with retraining; measuring comes on top of either.
@@ -120,6 +123,7 @@ def render_report(report: ReportContent) -> str:
         open_classes=OPEN_CLASSES,
         pictures=[(picture, _inline(picture.path)) for picture in report.pictures],
         links=report.links,
+        listed=LISTED_REQUESTS,
         spent=sum(predicate.compute.seconds.get(phase, 0) for phase in UNLEARNING),
         digest=digest(report.statement),
         statement=json.dumps(json.loads(canonical_bytes(report.statement)), indent=2),
@@ -128,6 +132,8 @@ def render_report(report: ReportContent) -> str:
 
 def _forgot(predicate: Predicate) -> str:
     data = predicate.data
+    if data.kind == "class" and len(data.classes) > LISTED_CLASSES:
+        return f"{len(data.classes)} classes"
     if data.kind == "class" and data.classes:
         return f"{'class' if len(data.classes) == 1 else 'classes'} {', '.join(data.classes)}"
     whose = " of the people named in the request" if data.kind == "subject" else ""
@@ -154,7 +160,7 @@ def _gate_figure(name: str, value: float | None) -> str:
         return ""
     if name == "finite_outputs":
         return f"{value:.0f} rows"
-    return f"{100 * value:.1f} {'points' if name.endswith('_loss') else '%'}"
+    return f"{100 * value:.1f} {'points' if name.endswith(('_loss', 'relapse')) else '%'}"
 
 
 def _points(change: float) -> str:

@@ -9,6 +9,7 @@
 `erased` needs evidence at the feature level too, so no rule on this level gives it.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
@@ -56,7 +57,11 @@ class Decision(Result):
 
 
 def decide(
-    evaluation: Evaluation, thresholds: GateThresholds, *, retrained: bool = False
+    evaluation: Evaluation,
+    thresholds: GateThresholds,
+    *,
+    retrained: bool = False,
+    extra: Sequence[GateResult] = (),
 ) -> Decision:
     """Judge an evaluation.
 
@@ -64,8 +69,9 @@ def decide(
         evaluation: what was measured.
         thresholds: what has to be met.
         retrained: the successor was rebuilt without the forget set, not edited.
+        extra: further gates that have to pass, such as `lethe.evaluation.gates.worst_relapse`.
     """
-    gates = check_gates(evaluation, thresholds)
+    gates = (*check_gates(evaluation, thresholds, retrained=retrained), *extra)
     failed = [gate for gate in gates if gate.passed is False]
     if failed:
         rule: Rule = "gate_failed"
@@ -74,16 +80,20 @@ def decide(
         reason = f"{len(failed)} of {len(gates)} gates failed. {facts}"
     elif retrained:
         rule, verdict = "rebuilt_without", Verdict.RETRAINED
-        reason = "The network was rebuilt without the forget set, and every measured gate passed."
+        reason = "The network was rebuilt without the forget set, and every judged gate passed."
     else:
         rule, verdict = "output_level_passed", Verdict.SUPPRESSED
         reason = (
             "The output level passed: the model no longer answers with what was forgotten. The "
             "feature level was not measured, so whether its hidden layers still hold it is open."
         )
-    unmeasured = [gate.name for gate in gates if gate.passed is None]
-    if unmeasured:
-        reason += f" Not measured: {', '.join(unmeasured)}."
+    undecided = [gate for gate in gates if gate.passed is None]
+    for words, names in (
+        ("Not measured", [gate.name for gate in undecided if gate.measured is None]),
+        ("Measured, not judged", [gate.name for gate in undecided if gate.measured is not None]),
+    ):
+        if names:
+            reason += f" {words}: {', '.join(names)}."
     return Decision(
         verdict=verdict,
         rule=rule,

@@ -15,16 +15,26 @@ A, B = "a" * 64, "b" * 64
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
+REQUEST = {
+    "id": "req-1",
+    "ground": "GDPR Art. 17(1)(b)",
+    "received_at": NOON,
+    "kind": "class",
+    "ticket": "DPO-7",
+    "source": "privacy-issues",
+    "regulation": "gdpr",
+    "policy": "2026-11@sha256:0123456789ab",
+    "approved_by": ("dpo",),
+    "rows": 137,
+    "recognised": 0.0,
+}
+
+
 def content(**changes):
     """A whole predicate as plain data, changed in some places."""
     return {
-        "request": {
-            "id": "req-1",
-            "ground": "GDPR Art. 17(1)(b)",
-            "received_at": NOON,
-            "kind": "class",
-            "ticket": "DPO-7",
-        },
+        "batch": "batch-1",
+        "requests": (REQUEST,),
         "parent": {"uri": "models:/digits/1", "version": 1, "weights_sha256": A},
         "successor": {"uri": "models:/digits/2", "version": 2, "weights_sha256": B},
         "data": {
@@ -79,7 +89,7 @@ def test_the_outside_is_an_in_toto_statement_about_the_successor():
     assert set(outside) == {"_type", "subject", "predicateType", "predicate"}
     assert outside["_type"] == "https://in-toto.io/Statement/v1"
     assert outside["subject"] == [{"name": "models:/digits/2", "digest": {"sha256": B}}]
-    assert outside["predicateType"] == "https://lethe.dev/statement/v0.1"
+    assert outside["predicateType"] == "https://lethe.dev/statement/v0.2"
 
 
 def test_a_refusal_is_about_the_parent_which_stays():
@@ -190,7 +200,9 @@ def changed(section, **fields):
     [
         {"successor": None},
         {"verdict": "refused"},
-        changed("request", kind="subject"),
+        {"requests": ()},
+        {"requests": (REQUEST, REQUEST)},
+        {"requests": ({**REQUEST, "kind": "subject"},)},
         changed("parent", version=7),
         changed("data", git_rev="HEAD"),
         changed("times", finished=NOON - timedelta(seconds=1)),

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from lethe.data.digest import SetDigest
 from lethe.data.errors import EmptySelectionError
-from lethe.data.selection import Seen, Selection, read_ids
+from lethe.data.selection import Selection, read_ids
 
 LABELS, PEOPLE, IDS = "abc", ["p", "q", None], [f"s{i}" for i in range(6)]
 
@@ -83,13 +83,6 @@ def test_what_is_no_selection_is_refused(values):
 def test_a_selection_of_nothing_is_refused(selection):
     with pytest.raises(EmptySelectionError, match="names nothing"):
         selection.check()
-
-
-def test_wanted_values_not_met_are_counted():
-    seen = Seen("subject_id", ("p", "q", "q", "r"))
-    seen.update(pa.record_batch({"subject_id": pa.array(["q", None, "x"], pa.string())}))
-    seen.update(pa.record_batch({"subject_id": pa.array(["q"], pa.string())}))
-    assert (seen.wanted, seen.missing) == (3, 2)
 
 
 def test_ids_are_read_one_per_line(tmp_path):

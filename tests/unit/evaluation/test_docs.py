@@ -8,9 +8,16 @@ import torch
 from known_answers import answering, rows
 
 from lethe.audit.statement import PREDICATE_TYPE
-from lethe.evaluation.gates import MIN_CLASS_ROWS, GateThresholds, check_gates
+from lethe.evaluation.gates import (
+    MIN_CLASS_ROWS,
+    EarlierSet,
+    GateThresholds,
+    check_gates,
+    worst_relapse,
+)
 from lethe.evaluation.output_level import Part, evaluate
 from lethe.evaluation.report import GATES
+from lethe.evaluation.results import Accuracy
 from lethe.evaluation.verdict import Rule, Verdict, decide
 
 TEXT = Path(__file__).parents[3].joinpath("docs/evaluation.md").read_text(encoding="utf-8")
@@ -35,7 +42,11 @@ def test_every_gate_is_explained_with_its_setting_and_default():
     evaluation = evaluate(
         network, network, both, classes="abc", forgotten=[0, 1], device=torch.device("cpu")
     )
-    gates = check_gates(evaluation, GateThresholds())
+    again = EarlierSet(before=Accuracy.of(0, 9), after=Accuracy.of(0, 9), whole_classes=True)
+    gates = [
+        *check_gates(evaluation, GateThresholds()),
+        worst_relapse([again], GateThresholds()),
+    ]
     assert [gate.name for gate in gates] == list(documented) == list(GATES)
     for gate in gates:
         setting, default = documented[gate.name][2:]

@@ -54,14 +54,27 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def a_request(**changes) -> Request:
+    return Request(
+        **{
+            "id": "req-1",
+            "ground": "GDPR Art. 17",
+            "received_at": NOON,
+            "kind": "class",
+            "source": "cli",
+            "regulation": "gdpr",
+            **changes,
+        }
+    )
+
+
 def write_statement(evaluation, decision, **changes) -> Statement:
     successor = Version(uri="models:/digits/2", version=2, weights_sha256="b" * 64)
     return Statement.of(
         Predicate(
             **{
-                "request": Request(
-                    id="req-1", ground="GDPR Art. 17", received_at=NOON, kind="class"
-                ),
+                "batch": "batch-1",
+                "requests": (a_request(),),
                 "parent": Version(uri="models:/digits/1", version=1, weights_sha256="a" * 64),
                 "successor": None if decision.refused else successor,
                 "data": Data(
@@ -226,3 +239,22 @@ def test_many_classes_are_folded_away(evaluation):
     rows = evaluation.per_class * 5
     page = Page(render_report(content(evaluation.model_copy(update={"per_class": rows}))))
     assert "All 50 classes" in page.text
+
+
+def test_a_batch_shows_what_is_left_of_each_request_and_counts_those_it_does_not_list(evaluation):
+    requests = tuple(
+        a_request(id=f"req-{n}", ticket=f"DPO-{n}", rows=7, recognised=n / 100) for n in range(60)
+    )
+    statement = write_statement(evaluation, decide(evaluation, GateThresholds()), requests=requests)
+    content = ReportContent(
+        statement=statement,
+        evaluation=evaluation,
+        decision=decide(evaluation, GateThresholds()),
+    )
+    html = render_report(content)
+    assert "carried out together" in html
+    table = html.split("own training rows", 1)[1].split("</table>", 1)[0]
+    assert table.count("<tr>") == 51
+    assert "the first 50 requests" in html
+    assert "DPO-49" in table
+    assert "49.0" in table

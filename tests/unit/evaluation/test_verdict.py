@@ -6,13 +6,13 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_answers import CPU, Table, answering, rows
 
-from lethe.evaluation.gates import GateThresholds, check_gates
+from lethe.evaluation.gates import EarlierSet, GateThresholds, check_gates, worst_relapse
 from lethe.evaluation.output_level import evaluate
-from lethe.evaluation.results import Part
+from lethe.evaluation.results import Accuracy, Part
 from lethe.evaluation.verdict import NEVER_COVERED, Decision, Verdict, decide
 
 NAMES = ("a", "b", "c", "d")
@@ -164,6 +164,61 @@ def test_a_rebuilt_network_is_called_retrained_only_if_it_passes():
     assert decide(measure(LABELS), DEFAULT, retrained=True).verdict is Verdict.REFUSED
 
 
+def test_a_network_rebuilt_without_single_rows_is_not_judged_by_how_it_answers_them():
+    decision = decide(measure(PERFECT, forgotten=()), DEFAULT, retrained=True)
+    by_name = {gate.name: gate for gate in decision.gates}
+    assert decision.verdict is Verdict.RETRAINED
+    for part in ("train", "held_out"):
+        gate = by_name[f"forget_accuracy_{part}"]
+        assert (gate.passed, gate.measured) == (None, 0.0)
+        assert "rebuilt without the forget set" in gate.words
+    judged = {name for name, gate in by_name.items() if gate.passed}
+    assert judged == {"retained_loss", "class_loss", "agreement", "finite_outputs"}
+    assert "not judged: forget_accuracy_train, forget_accuracy_held_out." in decision.reason
+    assert "Not measured" not in decision.reason
+    recalled = decide(measure(LABELS, forgotten=()), DEFAULT, retrained=True)
+    assert {gate.name: gate.measured for gate in recalled.gates}["forget_accuracy_train"] == 1.0
+    assert not recalled.refused
+
+
+def test_a_network_rebuilt_without_single_rows_is_still_judged_by_what_it_lost():
+    wrecked = decide(measure([1] * len(LABELS), forgotten=()), DEFAULT, retrained=True)
+    failed = {gate.name for gate in wrecked.gates if gate.passed is False}
+    assert wrecked.refused
+    assert failed == {"retained_loss", "class_loss", "agreement"}
+
+
+def test_what_the_forgotten_rows_lost_is_not_a_cost_of_their_class():
+    # Half of class a's held-out rows are a person's, forgotten and no longer recognised.
+    answers = [1 if n < 12 else label for n, label in enumerate(LABELS)]
+    kept = [*range(12, 25), *numbers(1, 2, 3)]
+    parts = {
+        Part.FORGET_HELD_OUT: rows(list(range(12)), [0] * 12),
+        Part.RETAINED_HELD_OUT: rows(kept, [LABELS[n] for n in kept]),
+    }
+    evaluation = measure(answers, forgotten=(), parts=parts)
+    assert [row.after for row in evaluation.per_class] == [1.0] * 4
+    assert not decide(evaluation, DEFAULT, retrained=True).refused
+
+
+def test_without_forgotten_rows_a_rebuilt_network_has_figures_left_open():
+    parts = {Part.RETAINED_HELD_OUT: part(1, 2, 3)}
+    decision = decide(measure(PERFECT, forgotten=(), parts=parts), DEFAULT, retrained=True)
+    assert decision.verdict is Verdict.RETRAINED
+    assert "Not measured: forget_accuracy_train, forget_accuracy_held_out." in decision.reason
+    whole = decide(measure(PERFECT, parts=parts), DEFAULT, retrained=True)
+    assert whole.refused
+
+
+@pytest.mark.parametrize(("after", "refused"), [(0, False), (25, True)])
+def test_a_further_gate_is_listed_last_and_decides_with_the_others(after, refused):
+    again = EarlierSet(before=Accuracy.of(0, 25), after=Accuracy.of(after, 25), whole_classes=True)
+    decision = decide(measure(PERFECT), DEFAULT, extra=[worst_relapse([again], DEFAULT)])
+    assert decision.gates[-1].name == "relapse"
+    assert decision.refused is refused
+    assert ("100.0 % of 25 rows" in decision.reason) is refused
+
+
 @pytest.mark.parametrize("retrained", [False, True])
 def test_the_output_level_alone_never_says_erased(retrained):
     lenient = GateThresholds(
@@ -217,6 +272,7 @@ def test_classes_that_were_not_judged_are_counted_in_words():
     assert "Too few rows to judge 1 of 3 retained classes" in gate.words
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=len(LABELS), max_size=len(LABELS)))
 def test_gates_agree_with_their_own_figures(answers):
     for gate in check_gates(measure(answers), DEFAULT):
