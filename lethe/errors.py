@@ -47,6 +47,16 @@ class RegistryError(LetheError):
     exit_code = 7
 
 
+class RequestError(LetheError):
+    """A deletion request does not exist, or is not in a state for what is asked."""
+
+    exit_code = 8
+
+
+class PolicyError(SettingsError):
+    """The policy file is wrong, or does not allow what is asked."""
+
+
 class RefusedError(LetheError):
     """A gate failed: nothing was promoted, and the record says so."""
 

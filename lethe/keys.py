@@ -6,17 +6,15 @@ import secrets
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-FILE_NAME = "record.key"
 BYTES = 32
 
 
-def record_key(state: Path) -> bytes:
-    """The key under the state folder, made on first use and readable by its owner only."""
-    path = state / FILE_NAME
+def record_key(path: Path) -> bytes:
+    """The key in a file, made on first use and readable by its owner only."""
     if not path.exists():
-        state.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Readable by its owner only from the start.
-        with NamedTemporaryFile(dir=state) as draft:
+        with NamedTemporaryFile(dir=path.parent) as draft:
             draft.write(secrets.token_bytes(BYTES))
             draft.flush()
             # Of two processes that start together, one key wins, whole, and both read it.

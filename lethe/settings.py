@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -86,6 +86,47 @@ class UnlearningSettings(_Section):
     )
 
 
+class LedgerSettings(_Section):
+    """Where deletion requests are kept."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL, such as postgresql+psycopg://…; default: SQLite under home",
+    )
+    lease_seconds: int = Field(
+        default=300, ge=5, description="a worker that is silent for longer loses its batch"
+    )
+    batch_limit: int = Field(
+        default=1000, ge=1, description="most requests that one edit carries out"
+    )
+
+
+class PolicySettings(_Section):
+    """Which requests are allowed, and how they are carried out."""
+
+    file: SettingPath = Field(
+        default=Path("policy.toml"), description="policy file, relative to the project's folder"
+    )
+
+
+class IntakeSettings(_Section):
+    """The service that takes tickets in."""
+
+    host: str = Field(default="127.0.0.1", description="address that `lethe intake` listens on")
+    port: int = Field(default=8020, ge=0, le=65535, description="its port; 0 takes a free one")
+    public_url: str | None = Field(
+        default=None, description="address under which people reach it, for links in answers"
+    )
+    body_limit_kib: int = Field(default=1024, ge=1, description="largest ticket that is read")
+    tolerance_seconds: int = Field(
+        default=300, ge=1, description="age at which a signed timestamp is too old"
+    )
+    deployment: str = Field(
+        default="deletion-requests/on-demand",
+        description="Prefect deployment that a request to be carried out at once starts",
+    )
+
+
 class _Environment(EnvSettingsSource):
     """Environment values are text: read each as its field's type, strictly after that."""
 
@@ -112,11 +153,19 @@ class Settings(BaseSettings):
     worker: str | None = Field(
         default=None, description="name of this worker's accelerator slot; default: the host name"
     )
+    key_file: SettingPath | None = Field(
+        default=None,
+        description="secret behind fingerprints and the ledger's encryption, one for all machines "
+        "of a project; default: record.key under home",
+    )
     mlflow: MlflowSettings = MlflowSettings()
     data: DataSettings = DataSettings()
     models: ModelSettings = ModelSettings()
     unlearning: UnlearningSettings = UnlearningSettings()
     gates: GateThresholds = GateThresholds()
+    ledger: LedgerSettings = LedgerSettings()
+    policy: PolicySettings = PolicySettings()
+    intake: IntakeSettings = IntakeSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -134,6 +183,24 @@ class Settings(BaseSettings):
     def state(self) -> Path:
         """The state folder as an absolute path; a relative one lies in the project's folder."""
         return (project_folder() / self.home).resolve()
+
+    @cached_property
+    def ledger_url(self) -> str:
+        """The database of the ledger."""
+        url = self.ledger.url
+        return url.get_secret_value() if url else f"sqlite:///{self.state / 'ledger.db'}"
+
+    @cached_property
+    def record_key_file(self) -> Path:
+        """The file of the record's secret; see `lethe.keys.record_key`."""
+        if self.key_file is None:
+            return self.state / "record.key"
+        return (project_folder() / self.key_file).resolve()
+
+    @cached_property
+    def policy_file(self) -> Path:
+        """The policy file as an absolute path; a relative one lies in the project's folder."""
+        return (project_folder() / self.policy.file).resolve()
 
     @cached_property
     def tracking_uri(self) -> str:

@@ -1,0 +1,1 @@
+"""Tickets: whose they are, and what they ask for."""
