@@ -1,0 +1,1 @@
+"""Answers: what goes back to the ticket, through an outbox."""
