@@ -54,13 +54,14 @@ def _overhead(name: str) -> dict[str, float | str]:
     from flows.unlearn import unlearn
     from lethe.data.forget_set import ForgetSpec
     from lethe.data.selection import Selection
-    from lethe.deletion.request import DeletionRequest, file_request
+    from lethe.deletion.request import DeletionRequest
     from model_registry import tags
     from model_registry.connection import connect
+    from tasks.one_request import file_request
 
     train("digits")
     spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=(name,)))
-    request = file_request(settings.state, DeletionRequest(model="digits/1", forget=spec))
+    request = file_request(settings, DeletionRequest(model="digits/1", forget=spec))
     started = time.perf_counter()
     result = unlearn(request.id, promote=False)
     wall = time.perf_counter() - started

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from cli import config, data, demo, evaluate, model, train, ui, unlearn
+from cli import (
+    config,
+    data,
+    demo,
+    evaluate,
+    intake,
+    model,
+    policy,
+    requests,
+    train,
+    ui,
+    unlearn,
+)
 from cli.output import err
 from lethe.errors import LetheError, RegistryError
 
@@ -23,6 +35,9 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("unlearn")(unlearn.unlearn)
+app.add_typer(requests.app, name="requests")
+app.command("intake")(intake.intake)
+app.add_typer(policy.app, name="policy")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(model.app, name="model")
 app.add_typer(data.app, name="data")

@@ -71,7 +71,7 @@ def unlearn(
     settings = load_settings()
     prepare_environment(settings, verbose=verbose)
 
-    from lethe.deletion.request import file_request, new_request, new_spec
+    from lethe.deletion.request import new_request, new_spec
 
     if request is not None and any((model, dataset, classes, subjects_file, samples_file)):
         raise SettingsError(
@@ -88,13 +88,15 @@ def unlearn(
             repository=repository or settings.data.repository,
             dataset=dataset,
             rev=rev,
-            selection=_selection(classes, subjects_file, samples_file),
+            selection=read_selection(classes, subjects_file, samples_file),
             whole=whole,
         )
         filed = new_request(
             model=model, forget=spec, evaluation=evaluation, ground=ground, ticket=ticket
         )
-        request = file_request(settings.state, filed).id
+        from tasks.one_request import file_request
+
+        request = file_request(settings, filed, actor=operator()).id
     note(f"Request {request} (taken up again with --request {request})")
     from flows.unlearn import unlearn as flow
 
@@ -111,6 +113,18 @@ def unlearn(
             print_json({"status": "refused", "request_id": request, "reason": str(refused)})
         raise
     show_result(result, as_json=as_json)
+
+
+def operator() -> str:
+    """Who is at the keyboard, as the ledger's history names them."""
+    import getpass
+    import re
+
+    try:
+        name = re.sub(r"[^A-Za-z0-9._-]", "", getpass.getuser())
+    except OSError:  # no such user, as in some containers
+        name = ""
+    return f"cli:{name or 'operator'}"
 
 
 def show_result(result: "UnlearnResult", *, as_json: bool = False) -> None:
@@ -132,9 +146,10 @@ def _command() -> str:
     return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else "lethe"
 
 
-def _selection(
+def read_selection(
     classes: str | None, subjects_file: Path | None, samples_file: Path | None
 ) -> "Selection | None":
+    """The rows that the options select; None when none was given."""
     from lethe.data.selection import Selection, read_ids
 
     if classes is None and subjects_file is None and samples_file is None:

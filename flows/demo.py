@@ -16,7 +16,8 @@ from lethe.data.forget_set import ForgetSpec
 from lethe.data.selection import Selection
 from lethe.deletion.request import DeletionRequest
 from lethe.settings import load_settings
-from tasks.prepare import file_deletion, prepare_data
+from tasks.one_request import file_request
+from tasks.prepare import prepare_data
 from tasks.results import TrainResult, UnlearnResult
 
 DATASET = "digits"
@@ -38,7 +39,7 @@ def demo() -> DemoResult:
     settings = load_settings()
     reused = prepare_data(settings, DATASET)
     trained = train(DATASET)
-    request = file_deletion(
+    request = file_request(
         settings,
         DeletionRequest(
             id=f"demo-{DATASET}-{CLASS}",

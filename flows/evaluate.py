@@ -9,6 +9,7 @@ from prefect import flow
 
 from lethe.settings import load_settings
 from tasks.compare import Comparison, compare, forget_set_of, pull_pair
+from tasks.desk import open_desk
 
 
 @flow(name="evaluate", flow_run_name="evaluate-{version}", persist_result=False)
@@ -18,7 +19,7 @@ def evaluate(version: str, against: str | None = None, request_id: str | None = 
     Raises:
         LetheError: if a version or the request cannot be found; nothing was measured.
     """
-    settings = load_settings()
-    judged, other = pull_pair(settings, version, against)
-    forget, measured = forget_set_of(settings, judged, request_id)
-    return compare(settings, judged, other, forget, measured, request_id=request_id)
+    with open_desk(load_settings()) as desk:
+        judged, other = pull_pair(desk.settings, version, against)
+        forget, measured = forget_set_of(desk, judged, request_id)
+        return compare(desk, judged, other, forget, measured, request_id=request_id)

@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING
 
 from lethe.errors import ModelError
 from model_registry import tags
-from model_registry.version import VersionRef, find_version, parse_number
+from model_registry.lineage import ancestry
+from model_registry.tags import CANDIDATE
+from model_registry.version import VersionRef, find_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CANDIDATE = "candidate"
 REFUSED = "refused"
 
 
 def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
-    """Move the alias from the successor's parent to the successor.
+    """Move the alias from the successor's parent, or an earlier version of its line, to it.
 
-    Only from its parent: if somebody moved the alias in the meantime, it stays where it is.
+    Only from its own line: if somebody moved the alias elsewhere, it stays where it is. From an
+    earlier version because several edits may have come between that nobody promoted.
 
     Returns:
         Whether the alias moved, or was there already.
@@ -46,7 +48,8 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
     now = _alias_target(client, successor.name, alias)
     if now == successor.number:
         return True
-    if now != parse_number(parent).number:
+    line = {int(older.version) for older in ancestry(client, successor)}
+    if now not in line:
         return False
     client.set_registered_model_alias(successor.name, alias, str(successor.number))
     _stamp(client, successor, tags.PROMOTED_AT)

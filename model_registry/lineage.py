@@ -5,12 +5,13 @@ tag, by the parent as the run's model input, and by links in the descriptions.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from model_registry import tags
-from model_registry.version import MISSING, VersionRef, parse_number
+from model_registry.tags import CANDIDATE
+from model_registry.version import MISSING, VersionRef, find_version, parse_number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -100,6 +101,39 @@ def already_forgotten(
         if record.tags.get(tags.FORGET_DIGEST) == forget_digest and tags.STATEMENT in record.tags:
             return VersionRef(record.name, int(record.version))
     return None
+
+
+def newest_of_line(client: "MlflowClient", reference: str) -> str:
+    """The unpromoted successor of the version that an alias is on, else the reference itself.
+
+    The alias `candidate` counts only when it is on a descendant: a candidate whose line the model
+    owner left belongs to no one.
+    """
+    from mlflow.exceptions import MlflowException
+
+    ref, _ = find_version(client, reference)
+    if ref.alias is None:
+        return reference
+    try:
+        candidate = client.get_model_version_by_alias(ref.name, CANDIDATE)
+    except MlflowException as error:
+        if error.error_code not in MISSING:
+            raise
+        return reference
+    newest = VersionRef(ref.name, int(candidate.version))
+    finished = tags.STATEMENT in candidate.tags and tags.ROLLED_BACK_AT not in candidate.tags
+    line = {int(record.version) for record in ancestry(client, newest)}
+    return str(newest) if finished and ref.number in line else reference
+
+
+def refused_run(
+    client: "MlflowClient", experiment: str, deciding: Mapping[str, str]
+) -> "Any | None":
+    """The finished run that refused exactly this work before, if there is one."""
+    same = " and ".join(f"tags.`{key}` = '{value}'" for key, value in deciding.items())
+    found = client.search_runs([experiment], same)
+    done = (run for run in found if run.data.tags.get(tags.VERDICT) == "refused")
+    return next((run for run in done if tags.STATEMENT in run.data.tags), None)
 
 
 def successor_for(

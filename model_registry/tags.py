@@ -11,7 +11,10 @@ SERVED = "lethe.served_sha256"  # of the file that MLflow serves: model.pt2 or m
 TRAINING_KEY = "lethe.training_key"
 
 # On an unlearned version and its run; a refused run carries them too.
-REQUEST = "lethe.request_id"
+REQUEST = "lethe.request_id"  # of many requests their number and digest; the statement lists them
+REQUESTS = "lethe.requests"  # how many
+BATCH = "lethe.batch_id"
+GATES_KEY = "lethe.gates_sha256"  # of the thresholds
 PARENT = "lethe.parent"
 VERDICT = "lethe.verdict"
 REASON = "lethe.reason"
@@ -30,6 +33,9 @@ STATEMENT = "lethe.statement_sha256"
 SUPERSEDED_BY = "lethe.superseded_by"
 PROMOTED_AT = "lethe.promoted_at"
 ROLLED_BACK_AT = "lethe.rolled_back_at"
+
+# Alias of a successor that nobody promoted yet.
+CANDIDATE = "candidate"
 
 # Artifacts of an unlearning run.
 REPORT_FILE = "report.html"

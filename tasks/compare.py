@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lethe.data.forget_set import ForgetSet
 from lethe.data.forget_set import resolve_forget_set as resolve
-from lethe.deletion.request import read_request
+from lethe.data.union import merge
 from lethe.errors import ModelError
 from lethe.evaluation.output_level import evaluate
 from lethe.evaluation.results import Evaluation
@@ -18,6 +18,7 @@ from model_registry.connection import connect
 from model_registry.lineage import forgotten_classes
 from model_registry.pull import PulledVersion, pull_version
 from tasks.decide import rows_by_part, without
+from tasks.desk import Desk
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.prepare import evaluation_set
 from tasks.progress import progress
@@ -53,26 +54,39 @@ def pull_pair(
 
 @task(**SAFE_TO_RETRY)
 def forget_set_of(
-    settings: Settings, judged: PulledVersion, request_id: str | None
+    desk: Desk, judged: PulledVersion, request_id: str | None
 ) -> tuple[ForgetSet, ForgetSet]:
     """The forget set of the request named, or of the version's own, and where to measure it."""
-    found = request_id or judged.tags.get(tags.REQUEST)
-    if found is None:
+    settings = desk.settings
+    if request_id is not None:
+        entries = [desk.ledger.get(request_id)]
+    else:
+        entries = desk.ledger.many.forgotten_by([str(judged.ref)])
+    if not entries:
         raise ModelError(
-            f"{judged.ref} was made for no deletion request. Nothing was measured. "
+            f"{judged.ref} was made for no deletion request in the ledger. Nothing was measured. "
             f"Name the rows by a filed request: `lethe evaluate {judged.ref} --request ID`."
         )
-    request = read_request(settings.state, found)
-    spec = request.forget
+    spec = entries[0].request.forget
+    selections = [one for entry in entries if (one := entry.request.forget.selection) is not None]
     pinned = judged.tags.get(tags.GIT_REV) if request_id is None else None
-    spec = spec.model_copy(update={"rev": pinned}) if pinned else spec
-    forget = resolve(spec, max_share=settings.data.max_share, key=record_key(settings.state))
-    return forget, evaluation_set(settings, request, forget)
+    forget = resolve(
+        spec.model_copy(
+            update={
+                "selection": merge(selections) if selections else None,
+                "rev": pinned or spec.rev,
+            }
+        ),
+        max_share=settings.data.max_share,
+        key=record_key(settings.record_key_file),
+        missing_ok=True,
+    )
+    return forget, evaluation_set(settings, entries[0].request, forget)
 
 
 @task(**IN_MEMORY)
 def compare(
-    settings: Settings,
+    desk: Desk,
     judged: PulledVersion,
     other: PulledVersion,
     forget: ForgetSet,
@@ -81,6 +95,7 @@ def compare(
     request_id: str | None,
 ) -> Comparison:
     """Measure both on the same rows and hold the figures against the thresholds."""
+    settings = desk.settings
     classes = other.facts.classes or forget.info.classes
     before = forgotten_classes(connect(settings), other.ref)
     earlier = tuple(name for name in before if name not in forget.class_names)

@@ -1,19 +1,28 @@
-"""Measure parent and edit on the same rows, and decide whether the edit may be registered."""
+"""Measure parent and edit on the same rows, and decide whether the edit may be registered.
+
+Three things are measured: the whole forget set against everything that is retained, each request's
+own rows, and what the line of the model forgot before.
+"""
 
 import time
 from collections.abc import Sequence
 
 from prefect import task
 
+from lethe.data.attribution import owners
 from lethe.data.forget_set import ForgetSet
 from lethe.data.parquet import Split
 from lethe.data.rows import Rows
+from lethe.data.selection import Selection
+from lethe.evaluation.gates import EarlierSet, GateResult, worst_relapse
 from lethe.evaluation.output_level import evaluate
-from lethe.evaluation.results import FORGET_PARTS, Evaluation, Part
+from lethe.evaluation.per_request import per_owner, recognised
+from lethe.evaluation.results import FORGET_PARTS, Accuracy, Evaluation, Part
 from lethe.evaluation.verdict import Decision, decide
 from lethe.models.training import TrainedNetwork
 from lethe.settings import Settings
 from lethe.unlearning.method import Edit
+from tasks.earlier import classes_to_measure_again
 from tasks.policy import IN_MEMORY
 from tasks.progress import progress
 from tasks.record import MIB, Record
@@ -40,7 +49,7 @@ def measure(
                 record.settings,
                 record.forget,
                 record.measured,
-                without(record.classes, record.earlier),
+                without(record.classes, record.earlier_classes),
             ),
             classes=record.classes,
             forgotten=record.forgotten,
@@ -52,9 +61,64 @@ def measure(
 
 
 @task(**IN_MEMORY)
-def decide_verdict(record: Record, evaluation: Evaluation) -> Decision:
+def measure_requests(record: Record, edit: Edit) -> dict[str, Accuracy | None]:
+    """Of each request's own training rows, how many the edit still recognises, by request id."""
+    entries = record.batch.entries
+    rows = record.forget.rows(
+        split="train",
+        part="forget",
+        classes=record.classes,
+        memory_budget=record.memory_budget,
+    )
+    if rows is None:
+        return dict.fromkeys((entry.id for entry in entries), None)
+    found = recognised(edit.model, rows, device=record.device, forgotten=record.forgotten)
+    whose = owners(record.forget, [entry.request.forget.selection for entry in entries])
+    shares = per_owner(found, whose, len(entries))
+    return {entry.id: share for entry, share in zip(entries, shares, strict=True)}
+
+
+@task(**IN_MEMORY)
+def measure_earlier(record: Record, edit: Edit) -> GateResult | None:
+    """Whether a class that the line forgot before has come back; None when there is none."""
+    names = record.earlier_classes
+    if not names:
+        return None
+    again = classes_to_measure_again(record.settings, record.earlier, record.measured)
+    rows = again and again.rows(
+        split="train",
+        part="forget",
+        classes=record.classes,
+        memory_budget=record.memory_budget,
+    )
+    if not again or not rows:
+        return worst_relapse([], record.settings.gates, unmeasured=len(names))
+    gone = [index for index, name in enumerate(record.classes) if name in names]
+    each = [Selection(classes=(name,)) for name in again.class_names]
+    whose = owners(again, each)
+    before, after = (
+        per_owner(recognised(network, rows, device=record.device, forgotten=gone), whose, len(each))
+        for network in (record.parent.network, edit.model)
+    )
+    found = [
+        EarlierSet(before=b, after=a, whole_classes=True)
+        for b, a in zip(before, after, strict=True)
+        if b is not None and a is not None
+    ]
+    return worst_relapse(found, record.settings.gates, unmeasured=len(names) - len(found))
+
+
+@task(**IN_MEMORY)
+def decide_verdict(
+    record: Record, evaluation: Evaluation, relapse: GateResult | None, *, retrained: bool
+) -> Decision:
     """Hold the figures against the thresholds."""
-    return decide(evaluation, record.settings.gates)
+    return decide(
+        evaluation,
+        record.settings.gates,
+        retrained=retrained,
+        extra=() if relapse is None else (relapse,),
+    )
 
 
 def without(classes: Sequence[str], earlier: Sequence[str]) -> tuple[str, ...]:

@@ -1,30 +1,31 @@
-"""How a request ends: a registered successor, or a recorded refusal."""
+"""How a batch ends in the registry: a registered successor, or a recorded refusal."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from prefect import task
 
 from lethe.audit.statement import Statement, canonical_bytes, digest
 from lethe.data.forget_set import ForgetSet
+from lethe.deletion.ledger.types import Batch, Facts
 from lethe.evaluation.results import Part
 from lethe.settings import Settings
 from lethe.unlearning.method import Method
 from model_registry import tags
-from model_registry.aliases import CANDIDATE, promote
-from model_registry.connection import connect
-from model_registry.lineage import already_forgotten, successor_for
+from model_registry.connection import connect, experiment_id
+from model_registry.lineage import already_forgotten, refused_run, successor_for
 from model_registry.page import SuccessorPage, append_note, write_pages
 from model_registry.pull import PulledVersion
 from model_registry.register import register_version, weights_digest
-from model_registry.run import log_curves, log_folder, log_metrics
-from model_registry.version import VersionRef
+from model_registry.run import artifact_path, log_curves, log_folder, log_metrics
+from model_registry.version import VersionRef, parse_number
 from tasks.artifacts import show_result
 from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
-from tasks.record import Record, method_key
+from tasks.record import Record, deciding_tags, forgotten_tag, gates_key, method_key
 from tasks.report import write_report
-from tasks.results import Status, UnlearnResult
 from tasks.statement import build_statement
 
 PARTS = {
@@ -35,53 +36,69 @@ PARTS = {
 }
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What the registry says of work that was done: the run, the version, each request's facts.
+
+    `message` tells a person what a refusal means; it is None for a successor.
+    """
+
+    successor: VersionRef | None
+    run_id: str
+    verdict: str
+    reason: str
+    facts: Mapping[str, Facts]
+    utility_shown: bool
+    message: str | None = None
+
+    def facts_of(self, request_id: str) -> Facts:
+        """Of one request; of one that was not part of the run, what holds for all."""
+        known = self.facts.get(request_id)
+        return known or Facts(
+            successor=None if self.successor is None else str(self.successor),
+            verdict=self.verdict,
+            run_id=self.run_id,
+        )
+
+
 @task(**SAFE_TO_RETRY)
 def find_done(
-    settings: Settings,
-    parent: PulledVersion,
-    forget: ForgetSet,
-    method: Method,
-    *,
-    wanted: bool | None,
-) -> UnlearnResult | None:
-    """The version that has forgotten this set already, if there is one.
+    settings: Settings, batch: Batch, parent: PulledVersion, forget: ForgetSet, method: Method
+) -> Finished | None:
+    """What was finished before: a version that forgot this set, or a refusal of this very work.
 
     Either the version asked for, or one it came from, forgot it; or an unpromoted successor did,
-    by the same method with the same settings, and is promoted now if that is wanted. A successor
-    without a statement was cut short, and is finished instead.
+    by the same method with the same settings. Work without a statement was cut short, and is
+    finished instead. A refusal stands only under the thresholds that it was made by.
     """
     client = connect(settings)
-    alias = None
-    done = already_forgotten(client, parent.ref, forget.set_digest)
-    if done is None:
-        done = successor_for(client, parent.ref, forget.set_digest, method_key(settings, method))
-        if done is None:
-            return None
-        record = client.get_model_version(done.name, str(done.number))
-        if tags.STATEMENT not in record.tags:
-            return None
-        # Somebody rolled it back: only an explicit wish moves the alias there again.
-        if wanted is not None or tags.ROLLED_BACK_AT not in record.tags:
-            alias = move_alias(settings, parent.ref, done, wanted=wanted)
-    record = client.get_model_version(done.name, str(done.number))
-    return UnlearnResult(
-        status=Status.ALREADY_FORGOTTEN,
-        request_id=record.tags[tags.REQUEST],
-        parent=record.tags[tags.PARENT],
-        successor=str(done),
-        verdict=record.tags[tags.VERDICT],
-        reason=record.tags[tags.REASON],
-        run_id=record.run_id,
-        alias=alias,
+    done = already_forgotten(client, parent.ref, forget.set_digest) or successor_for(
+        client, parent.ref, forget.set_digest, method_key(settings, method)
     )
+    if done is not None:
+        record = client.get_model_version(done.name, str(done.number))
+        return read_finished(settings, record.run_id) if tags.STATEMENT in record.tags else None
+    deciding = deciding_tags(settings, batch, parent, method, forget)
+    run = refused_run(
+        client,
+        experiment_id(client, settings),
+        {**deciding, tags.GATES_KEY: gates_key(settings)},
+    )
+    return None if run is None else read_finished(settings, run.info.run_id)
+
+
+def read_finished(settings: Settings, run_id: str) -> Finished:
+    """What the statement of a finished run says."""
+    path = artifact_path(connect(settings), run_id, tags.STATEMENT_FILE)
+    return _finished(Statement.model_validate_json(path.read_bytes()))
 
 
 @task(**SAFE_TO_RETRY)
-def register_successor(record: Record, outcome: Outcome, *, wanted: bool | None) -> UnlearnResult:
+def register_successor(record: Record, outcome: Outcome) -> Finished:
     """Register the edit as the model's next version, with its whole record.
 
     Every step does nothing twice, so that a run that was cut short is finished by running it again.
-    The statement's tag comes after everything it speaks of, the alias last of all.
+    The statement's tag comes after everything it speaks of.
     """
     client = connect(record.settings)
     weights = weights_digest(outcome.edit.model)
@@ -111,25 +128,11 @@ def register_successor(record: Record, outcome: Outcome, *, wanted: bool | None)
     for key, value in closing.items():
         client.set_model_version_tag(successor.name, str(successor.number), key, value)
         client.set_tag(record.run_id, key, value)
-    return UnlearnResult(
-        status=Status.REGISTERED,
-        request_id=record.request.id,
-        parent=str(record.parent.ref),
-        successor=str(successor),
-        verdict=decision.verdict.value,
-        reason=decision.reason,
-        run_id=record.run_id,
-        alias=move_alias(
-            record.settings,
-            record.parent.ref,
-            successor,
-            wanted=wanted if decision.utility_shown else False,
-        ),
-    )
+    return _finished(statement)
 
 
 @task(**IN_MEMORY)
-def record_refusal(record: Record, outcome: Outcome) -> None:
+def record_refusal(record: Record, outcome: Outcome) -> Finished:
     """Keep the record of a refusal; no version is registered and no alias moves."""
     client = connect(record.settings)
     statement = build_statement(record, outcome, None, None)
@@ -146,33 +149,48 @@ def record_refusal(record: Record, outcome: Outcome) -> None:
     client.set_tag(record.run_id, tags.VERDICT, outcome.decision.verdict.value)
     client.set_tag(record.run_id, tags.REASON, outcome.decision.reason)
     client.set_tag(record.run_id, tags.STATEMENT, digest(statement))
+    return _finished(statement)
 
 
-def refusal_message(record: Record, outcome: Outcome) -> str:
-    """What happened, what stayed, what to do next."""
-    return (
-        f"Refused: {outcome.decision.reason} No version was registered; {record.parent.ref} and "
-        f"its aliases are unchanged. The record is run {record.run_id}; browse it with `lethe ui`. "
+def _finished(statement: Statement) -> Finished:
+    said = statement.predicate
+    parent = said.parent.uri.removeprefix("models:/")
+    uri = None if said.successor is None else said.successor.uri.removeprefix("models:/")
+    successor = None if uri is None else parse_number(uri)
+    facts = {
+        request.id: Facts(
+            rows=request.rows,
+            parent=parent,
+            successor=uri,
+            verdict=said.verdict,
+            run_id=said.run_id,
+            statement=digest(statement),
+            forget_accuracy=request.recognised,
+        )
+        for request in said.requests
+    }
+    message = (
+        f"Refused: {said.reason} No version was registered; {parent} and its aliases are "
+        f"unchanged. The record is run {said.run_id}; browse it with `lethe ui`. "
         f"Try other settings (--option), another --method, or other thresholds (gates.*)."
     )
-
-
-def move_alias(
-    settings: Settings, parent: VersionRef, successor: VersionRef, *, wanted: bool | None
-) -> str:
-    """Promote the successor if that is wanted; else mark it as the candidate."""
-    client = connect(settings)
-    alias = parent.alias or settings.models.alias
-    wanted = settings.models.promote if wanted is None else wanted
-    if wanted and promote(client, successor, alias):
-        return alias
-    client.set_registered_model_alias(successor.name, CANDIDATE, str(successor.number))
-    return CANDIDATE
+    return Finished(
+        successor=successor,
+        run_id=said.run_id,
+        verdict=said.verdict,
+        reason=said.reason,
+        facts=facts,
+        utility_shown=any(gate.name == "retained_loss" and gate.passed for gate in said.gates),
+        message=message if successor is None else None,
+    )
 
 
 def _tags(record: Record) -> dict[str, str]:
     run_tags = connect(record.settings).get_run(record.run_id).data.tags
-    return {key: value for key, value in run_tags.items() if key.startswith(tags.PREFIX)}
+    found = {key: value for key, value in run_tags.items() if key.startswith(tags.PREFIX)}
+    if record.forget.kind == "class":
+        found[tags.FORGOTTEN] = forgotten_tag(record.forget)
+    return found
 
 
 def _log(record: Record, outcome: Outcome, statement: Statement) -> None:

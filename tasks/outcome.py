@@ -1,8 +1,9 @@
 """What came out of a request's steps, up to the verdict."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lethe.evaluation.results import Evaluation
+from lethe.evaluation.results import Accuracy, Evaluation
 from lethe.evaluation.verdict import Decision, Verdict
 from lethe.models.training import TrainedNetwork
 from lethe.unlearning.method import Edit, Instructions
@@ -10,13 +11,17 @@ from lethe.unlearning.method import Edit, Instructions
 
 @dataclass(frozen=True)
 class Outcome:
-    """The edit, what it was based on, what was measured and what that means."""
+    """The edit, what it was based on, what was measured and what that means.
+
+    `own` is, by request id, the share of its own training rows that is still recognised.
+    """
 
     instructions: Instructions
     edit: Edit
     retrained: TrainedNetwork | None
     evaluation: Evaluation
     evaluation_seconds: float
+    own: Mapping[str, Accuracy | None]
     decision: Decision
 
     @property

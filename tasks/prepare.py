@@ -1,4 +1,4 @@
-"""What is checked and fetched before any work: request, method, parent, forget set."""
+"""What is checked and fetched before any work: parent, forget set, method."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,19 @@ from prefect import task
 from lethe.data.forget_set import ForgetSet
 from lethe.data.forget_set import resolve_forget_set as resolve
 from lethe.data.prepare import ensure_prepared
-from lethe.deletion.request import DeletionRequest, file_request, read_request
+from lethe.data.union import merge
+from lethe.deletion.ledger.types import Batch
+from lethe.deletion.request import DeletionRequest
 from lethe.errors import ForgetSetError, ModelError
 from lethe.keys import record_key
 from lethe.settings import Settings
 from lethe.unlearning.method import Method, check_can_forget, load_method
 from model_registry.connection import connect
+from model_registry.lineage import newest_of_line
 from model_registry.pull import PulledVersion, pull_version
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
+from tasks.retraining import NAME as RETRAIN
+from tasks.retraining import Retraining, check_can_retrain
 
 
 @task(**IN_MEMORY)
@@ -26,20 +31,10 @@ def prepare_data(settings: Settings, name: str) -> bool:
 
 
 @task(**IN_MEMORY)
-def file_deletion(settings: Settings, request: DeletionRequest) -> DeletionRequest:
-    """Keep a deletion request until it is carried out."""
-    return file_request(settings.state, request)
-
-
-@task(**IN_MEMORY)
-def take_request(settings: Settings, request_id: str) -> DeletionRequest:
-    """Read a filed request."""
-    return read_request(settings.state, request_id)
-
-
-@task(**IN_MEMORY)
 def check_method(settings: Settings, name: str | None, options: Mapping[str, Any] | None) -> Method:
     """Find the method and check its settings."""
+    if name == RETRAIN:
+        return Retraining.model_validate(dict(options or {}))
     own = name is None or name == settings.unlearning.method
     if options is None and own:
         options = settings.unlearning.options
@@ -47,40 +42,67 @@ def check_method(settings: Settings, name: str | None, options: Mapping[str, Any
 
 
 @task(**SAFE_TO_RETRY)
-def pull_parent(settings: Settings, request: DeletionRequest) -> PulledVersion:
-    """Download, check and rebuild the version that is to forget."""
-    return pull_version(connect(settings), request.model, settings)
+def pull_parent(settings: Settings, model: str, *, newest: bool = False) -> PulledVersion:
+    """Download, check and rebuild the version that is to forget.
+
+    Args:
+        settings: where the registry is.
+        model: NAME@ALIAS or NAME/NUMBER.
+        newest: if the alias has an unpromoted successor, take that one: who edits unattended must
+            not make a sibling that lacks what the candidate forgot.
+    """
+    client = connect(settings)
+    reference = newest_of_line(client, model) if newest else model
+    return pull_version(client, reference, settings)
 
 
 @task(**SAFE_TO_RETRY)
-def resolve_forget_set(
-    settings: Settings, request: DeletionRequest, parent: PulledVersion, method: Method
-) -> ForgetSet:
-    """Pin the forget set to a commit, count it, and check that method and model can forget it."""
+def resolve_forget_set(settings: Settings, batch: Batch, parent: PulledVersion) -> ForgetSet:
+    """Join what the batch's requests select, pin it to a commit, and count it.
+
+    Raises:
+        ForgetSetError: if it is empty, too much, or not about what the model predicts.
+    """
+    specs = [entry.request.forget for entry in batch.entries]
+    selections = [spec.selection for spec in specs if spec.selection is not None]
+    everything = merge(selections) if len(selections) == len(specs) else None
     forget = resolve(
-        request.forget, max_share=settings.data.max_share, key=record_key(settings.state)
+        specs[0].model_copy(update={"selection": everything}),
+        max_share=settings.data.max_share,
+        key=record_key(settings.record_key_file),
+        # Which ids are missing was counted per request before, where a policy is at work.
+        missing_ok=all(entry.facts.missing is not None for entry in batch.entries),
     )
-    check_can_forget(method, forget.kind)
     check_classes(parent, forget)
     return forget
 
 
 @task(**SAFE_TO_RETRY)
-def resolve_evaluation_set(
-    settings: Settings, request: DeletionRequest, forget: ForgetSet
-) -> ForgetSet:
+def resolve_evaluation_set(settings: Settings, batch: Batch, forget: ForgetSet) -> ForgetSet:
     """The same selection in the data set to measure on, at the same commit."""
-    return evaluation_set(settings, request, forget)
+    return evaluation_set(settings, batch.entries[0].request, forget)
 
 
 def evaluation_set(settings: Settings, request: DeletionRequest, forget: ForgetSet) -> ForgetSet:
     """The forget set itself, or its selection in the data set that the request names for it."""
     if request.evaluation is None:
         return forget
-    spec = request.forget.model_copy(
+    spec = forget.spec.model_copy(
         update={"dataset": request.evaluation, "whole": False, "rev": forget.git_rev}
     )
-    return resolve(spec, max_share=1.0, key=record_key(settings.state))
+    return resolve(spec, max_share=1.0, key=record_key(settings.record_key_file), missing_ok=True)
+
+
+def check_way(parent: PulledVersion, forget: ForgetSet, method: Method) -> None:
+    """Refuse a method that cannot do what is asked.
+
+    Raises:
+        MethodError: if it does not forget this kind of selection.
+        ModelError: if it is to retrain a parent that does not say how it was trained.
+    """
+    check_can_forget(method, forget.kind)
+    if method.name == RETRAIN:
+        check_can_retrain(parent)
 
 
 def check_classes(parent: PulledVersion, forget: ForgetSet) -> None:

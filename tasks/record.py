@@ -1,8 +1,8 @@
-"""Everything a request's steps share, and the MLflow run that records them."""
+"""Everything a batch's steps share, and the MLflow run that records them."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,36 +12,40 @@ from tempfile import TemporaryDirectory
 import torch
 
 from lethe.data.forget_set import ForgetSet
-from lethe.deletion.request import DeletionRequest
+from lethe.deletion.ledger.types import Batch
 from lethe.models.device import pick_device
 from lethe.settings import Settings
 from lethe.unlearning.method import Context, Method, Progress
 from model_registry import tags
 from model_registry.connection import connect, experiment_id
-from model_registry.lineage import DatasetUse, forgotten_classes, log_dataset_uses
+from model_registry.lineage import DatasetUse, log_dataset_uses
 from model_registry.pull import PulledVersion
 from model_registry.run import log_params, unlearning_run
+from tasks.earlier import Earlier
 
 MIB = 1024 * 1024
+LISTED_REQUESTS = 20
+LISTED_CLASSES = 10
+MAX_RUN_TAG = 8000  # mlflow/utils/validation.py; the version's own tag holds 100,000
 
 
 @dataclass(frozen=True)
 class Record:
-    """One request on its way: who asked, what is edited, what is forgotten, where it is noted.
+    """A batch on its way: who asked, what is edited, what is forgotten, where it is noted.
 
     `measured` is the same selection in the data set that is measured on, mostly the forget set's
-    own. `earlier` names classes that the parent's line forgot before. `classes` names the model's
-    logits in order; `folder` holds the artifacts until they are logged and is removed afterwards.
+    own. `earlier` is what the parent's line forgot before. `classes` names the model's logits in
+    order; `folder` holds the artifacts until they are logged and is removed afterwards.
     """
 
     settings: Settings
-    request: DeletionRequest
+    batch: Batch
     method: Method
     parent: PulledVersion
     forget: ForgetSet
     measured: ForgetSet
     classes: tuple[str, ...]
-    earlier: tuple[str, ...]
+    earlier: Earlier
     device: torch.device
     run_id: str
     experiment_id: str
@@ -56,8 +60,13 @@ class Record:
         """
         if self.forget.kind != "class":
             return ()
-        names = {*self.forget.class_names, *self.earlier}
+        names = {*self.forget.class_names, *self.earlier.classes}
         return tuple(index for index, name in enumerate(self.classes) if name in names)
+
+    @property
+    def earlier_classes(self) -> tuple[str, ...]:
+        """Classes that the line forgot before and that are not asked for again."""
+        return tuple(n for n in self.earlier.classes if n not in self.forget.class_names)
 
     @property
     def memory_budget(self) -> int:
@@ -74,33 +83,47 @@ class Record:
         return Context(device=self.device, seed=self.settings.seed, progress=progress)
 
 
+def deciding_tags(
+    settings: Settings, batch: Batch, parent: PulledVersion, method: Method, forget: ForgetSet
+) -> dict[str, str]:
+    """Tags that are equal when, and only when, the same work is done for the same requests."""
+    return {
+        tags.REQUEST: request_tag([entry.id for entry in batch.entries]),
+        tags.PARENT: str(parent.ref),
+        tags.METHOD_KEY: method_key(settings, method),
+        tags.FORGET_DIGEST: forget.set_digest,
+    }
+
+
 @contextmanager
 def open_record(
     settings: Settings,
-    request: DeletionRequest,
+    batch: Batch,
     parent: PulledVersion,
     method: Method,
     *,
     forget: ForgetSet,
     measured: ForgetSet,
+    earlier: Earlier,
 ) -> Iterator[Record]:
-    """Open the run that records a request, and close it when the block ends."""
+    """Open the run that records a batch, and close it when the block ends."""
     client = connect(settings)
     run_tags = {
-        tags.REQUEST: request.id,
-        tags.PARENT: str(parent.ref),
+        **deciding_tags(settings, batch, parent, method, forget),
+        tags.BATCH: batch.id,
+        tags.REQUESTS: str(len(batch.entries)),
+        tags.GATES_KEY: gates_key(settings),
         tags.ORIGIN: "unlearned",
         tags.METHOD: method.name,
-        tags.METHOD_KEY: method_key(settings, method),
         tags.FORGET_KIND: forget.kind,
-        tags.FORGET_DIGEST: forget.set_digest,
         tags.FORGET_ROWS: str(forget.count),
         tags.DATASET: forget.spec.dataset,
         tags.DVC_MD5: forget.dvc_md5,
         tags.GIT_REV: forget.git_rev,
     }
-    if forget.kind == "class":
-        run_tags[tags.FORGOTTEN] = json.dumps(forget.class_names, ensure_ascii=False)
+    forgotten = forgotten_tag(forget)
+    if forget.kind == "class" and len(forgotten) <= MAX_RUN_TAG:
+        run_tags[tags.FORGOTTEN] = forgotten
     name = f"{parent.ref.name} forgets {describe(forget)}"
     with (
         unlearning_run(client, settings, name=name, run_tags=run_tags) as run_id,
@@ -111,23 +134,40 @@ def open_record(
         log_dataset_uses(client, run_id, list(_uses(forget, measured)), parent.model_id)
         yield Record(
             settings=settings,
-            request=request,
-            method=method,
+            batch=batch,
             parent=parent,
+            method=method,
             forget=forget,
             measured=measured,
             classes=parent.facts.classes or forget.info.classes,
-            earlier=tuple(
-                name
-                for name in forgotten_classes(client, parent.ref)
-                if name not in forget.class_names
-            ),
+            earlier=earlier,
             device=pick_device(settings.device),
             run_id=run_id,
             experiment_id=experiment_id(client, settings),
             folder=Path(folder),
             started=datetime.now(UTC),
         )
+
+
+def request_tag(ids: Sequence[str]) -> str:
+    """The ids of a run's requests, or their number and digest where there are many.
+
+    MLflow's run tags hold 8,000 characters; the statement lists every id.
+    """
+    if len(ids) <= LISTED_REQUESTS:
+        return " ".join(sorted(ids))
+    digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+    return f"{len(ids)} requests, sha256:{digest}"
+
+
+def forgotten_tag(forget: ForgetSet) -> str:
+    """The classes that are forgotten, as a JSON list."""
+    return json.dumps(forget.class_names, ensure_ascii=False)
+
+
+def gates_key(settings: Settings) -> str:
+    """SHA-256 over the thresholds that a decision was made by."""
+    return hashlib.sha256(settings.gates.model_dump_json().encode()).hexdigest()
 
 
 def method_key(settings: Settings, method: Method) -> str:
@@ -141,6 +181,8 @@ def describe(forget: ForgetSet) -> str:
     if forget.kind != "class":
         noun = "the rows of some people" if forget.kind == "subject" else "single rows"
         return f"{forget.count} training rows ({noun})"
+    if len(forget.class_names) > LISTED_CLASSES:
+        return f"{len(forget.class_names)} classes"
     names = ", ".join(forget.class_names)
     return f"class {names}" if len(forget.class_names) == 1 else f"classes {names}"
 

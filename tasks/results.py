@@ -1,8 +1,13 @@
 """What a flow hands back: plain facts, JSON throughout, no data."""
 
 from enum import StrEnum
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
+
+from lethe.deletion.ledger.types import Batch
+from lethe.errors import LetheError
+from tasks.finish import Finished
 
 
 class Status(StrEnum):
@@ -25,6 +30,46 @@ class UnlearnResult(BaseModel):
     reason: str
     run_id: str
     alias: str | None = None
+
+
+class BatchResult(BaseModel):
+    """What became of one batch. `error` is set when it was not carried out whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    batch_id: str
+    model: str
+    requests: tuple[str, ...]
+    successor: str | None = None
+    verdict: str | None = None
+    run_id: str | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(
+        cls, batch: Batch, *, done: Finished | None = None, error: LetheError | None = None
+    ) -> Self:
+        """The result of a batch that was carried out, forgotten before, or not carried out."""
+        return cls(
+            batch_id=batch.id,
+            model=batch.model,
+            requests=tuple(entry.id for entry in batch.entries),
+            successor=None if done is None else str(done.successor),
+            verdict=None if done is None else done.verdict,
+            run_id=None if done is None else done.run_id,
+            error=None if error is None else str(error),
+        )
+
+
+class ProcessResult(BaseModel):
+    """What one run of `deletion-requests` did."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    weighed: dict[str, int]
+    batches: tuple[BatchResult, ...]
+    sent: int
+    unsent: int
 
 
 class TrainResult(BaseModel):

@@ -19,6 +19,7 @@ from lethe.audit.predicate import (
     Version,
 )
 from lethe.audit.statement import Statement
+from lethe.deletion.ledger.types import Entry
 from model_registry.version import VersionRef
 from tasks.outcome import Outcome
 from tasks.record import Record
@@ -32,13 +33,8 @@ def build_statement(
     parent = record.parent
     return Statement.of(
         Predicate(
-            request=Request(
-                id=record.request.id,
-                ground=record.request.ground,
-                received_at=record.request.received_at,
-                kind=record.forget.kind,
-                ticket=record.request.ticket,
-            ),
+            batch=record.batch.id,
+            requests=tuple(_request(entry, record, outcome) for entry in record.batch.entries),
             parent=_version(parent.ref, parent.facts.weights_sha256),
             successor=_version(successor, weights) if successor and weights else None,
             data=Data(
@@ -80,6 +76,25 @@ def build_statement(
             times=Times(started=record.started, finished=datetime.now(UTC)),
             run_id=record.run_id,
         )
+    )
+
+
+def _request(entry: Entry, record: Record, outcome: Outcome) -> Request:
+    own = outcome.own.get(entry.id)
+    selection = entry.request.forget.selection
+    return Request(
+        id=entry.id,
+        ground=entry.request.ground,
+        received_at=entry.request.received_at,
+        kind=record.forget.kind if selection is None else selection.kind,
+        ticket=entry.request.ticket,
+        source=entry.request.source,
+        regulation=entry.request.regulation,
+        due_at=entry.due_at,
+        policy=entry.policy,
+        approved_by=entry.approvals,
+        rows=None if own is None else own.count,
+        recognised=None if own is None else own.share,
     )
 
 

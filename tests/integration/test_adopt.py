@@ -84,11 +84,12 @@ def log_theirs(factory, serialization_format, **more):
 def file_theirs():
     from lethe.data.forget_set import ForgetSpec
     from lethe.data.selection import Selection
-    from lethe.deletion.request import DeletionRequest, file_request
+    from lethe.deletion.request import DeletionRequest
+    from tasks.one_request import file_request
 
     spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=("4",)))
     request = DeletionRequest(model="theirs@champion", forget=spec)
-    return file_request(load_settings().state, request).id
+    return file_request(load_settings(), request).id
 
 
 def served():

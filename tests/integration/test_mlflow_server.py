@@ -15,11 +15,12 @@ from flows.train import train
 from flows.unlearn import unlearn
 from lethe.data.forget_set import ForgetSpec
 from lethe.data.selection import Selection
-from lethe.deletion.request import DeletionRequest, file_request
+from lethe.deletion.request import DeletionRequest
 from lethe.settings import load_settings
 from model_registry import tags
 from model_registry.connection import connect
 from model_registry.run import artifact_path
+from tasks.one_request import file_request
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_train_and_unlearn_through_a_server(
     settings = load_settings()
     assert train("digits").version == "digits/1"
     spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=("6",)))
-    request = file_request(settings.state, DeletionRequest(model="digits@champion", forget=spec))
+    request = file_request(settings, DeletionRequest(model="digits@champion", forget=spec))
     result = unlearn(request.id)
     assert (result.successor, result.alias) == ("digits/2", "champion")
 

@@ -9,8 +9,8 @@ from lethe.audit.statement import Statement, canonical_bytes, digest
 from lethe.data.dataset import dataset_rows
 from lethe.data.forget_set import ForgetSpec
 from lethe.data.selection import Selection
-from lethe.deletion.request import DeletionRequest, file_request, only_here
-from lethe.errors import DataError, ForgetSetError, MethodError, ModelError, RefusedError
+from lethe.deletion.request import DeletionRequest
+from lethe.errors import ForgetSetError, MethodError, ModelError, RefusedError, RequestError
 from lethe.evaluation.results import Evaluation
 from lethe.settings import load_settings
 from model_registry import tags
@@ -20,12 +20,18 @@ from model_registry.lineage import forgotten_classes
 from model_registry.pull import pull_version
 from model_registry.run import artifact_path
 from model_registry.version import VersionRef
+from tasks.desk import open_desk
+from tasks.one_request import file_request, take
+
+
+def filed(request):
+    """Judged by the policy and kept in the ledger, as `lethe unlearn` does."""
+    return file_request(load_settings(), request)
 
 
 def file_deletion(*classes, model="digits@champion", rev="HEAD", **more):
-    settings = load_settings()
     spec = ForgetSpec(dataset="data/digits", rev=rev, selection=Selection(classes=classes))
-    return file_request(settings.state, DeletionRequest(model=model, forget=spec, **more)).id
+    return filed(DeletionRequest(model=model, forget=spec, **more)).id
 
 
 def versions(client):
@@ -199,14 +205,10 @@ def test_a_tracked_file_is_itself_the_forget_set(project):
         ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "Threes"],
     ):
         subprocess.run(command, check=True, capture_output=True)
-    state = load_settings().state
     spec = ForgetSpec(
         dataset="forget/threes.parquet", selection=Selection(classes=("3",)), whole=True
     )
-    request = file_request(
-        state,
-        DeletionRequest(model="digits@champion", forget=spec, evaluation="data/digits"),
-    )
+    request = filed(DeletionRequest(model="digits@champion", forget=spec, evaluation="data/digits"))
     result = unlearn(request.id)
     client = connect(load_settings())
     written = (artifact_path(client, result.run_id) / tags.STATEMENT_FILE).read_bytes()
@@ -219,7 +221,7 @@ def test_a_tracked_file_is_itself_the_forget_set(project):
 
     careless = DeletionRequest(model="digits/1", forget=spec.model_copy(update={"whole": False}))
     with pytest.raises(ForgetSetError, match="--whole"):
-        unlearn(file_request(state, careless).id)
+        unlearn(filed(careless).id)
 
 
 def test_prefect_sees_the_request_id_and_the_result_but_no_data(project):
@@ -246,15 +248,14 @@ def test_prefect_sees_the_request_id_and_the_result_but_no_data(project):
     assert not any("](#/" in text for text in texts)
 
 
-def test_a_persons_ids_stay_in_the_request_file(project, caplog, capfd):
+def test_a_persons_ids_stay_in_the_ledger(project, caplog, capfd):
     """The default method refuses people; nothing on the way there shows who was asked for."""
-    settings = load_settings()
     spec = ForgetSpec(
         dataset="data/digits", selection=Selection(samples=("digits-0004", "digits-0000"))
     )
-    filed = file_request(settings.state, DeletionRequest(model="digits/1", forget=spec))
+    request = filed(DeletionRequest(model="digits/1", forget=spec))
     with caplog.at_level("DEBUG"), pytest.raises(MethodError) as refused:
-        unlearn(filed.id)
+        unlearn(request.id)
     shown = "".join(capfd.readouterr()) + caplog.text + str(refused.value)
     assert "digits-000" not in shown
 
@@ -351,11 +352,10 @@ def test_a_process_killed_for_real_after_registering_is_finished_not_repeated(
 
 def test_one_request_is_carried_out_by_one_process_at_a_time(project):
     request = file_deletion("3")
-    with (
-        only_here(load_settings().state, request),
-        pytest.raises(DataError, match="another process"),
-    ):
-        unlearn(request)
+    with open_desk(load_settings()) as desk:
+        take.fn(desk, request)
+        with pytest.raises(RequestError, match="another process"):
+            unlearn(request)
     assert versions(connect(load_settings())) == [1]
     assert unlearn(request).successor == "digits/2"
 

@@ -1,0 +1,69 @@
+"""What `lethe requests` shows of a request: never whom or what it selects by name."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lethe.deletion.ledger.types import Entry
+
+
+def facts(entry: "Entry", *, history: bool = False) -> dict[str, Any]:
+    """What may be shown of a request: everything but whom and what it selects."""
+    known = entry.facts
+    shown: dict[str, Any] = {
+        "id": entry.id,
+        "state": str(entry.state),
+        "reason": entry.reason,
+        "model": entry.request.model,
+        "dataset": entry.request.forget.dataset,
+        "forgets": asks_for(entry),
+        "source": entry.request.source,
+        "ticket": entry.request.ticket,
+        "ground": entry.request.ground,
+        "regulation": entry.request.regulation,
+        "received_at": f"{entry.request.received_at:%Y-%m-%dT%H:%M:%SZ}",
+        "due_at": None if entry.due_at is None else f"{entry.due_at:%Y-%m-%dT%H:%M:%SZ}",
+        "policy": entry.policy,
+        "approvals": list(entry.approvals),
+        "duplicate_of": entry.duplicate_of,
+        "batch": entry.batch_id,
+        "rows": known.rows,
+        "missing_ids": known.missing,
+        "parent": known.parent,
+        "successor": known.successor,
+        "verdict": known.verdict,
+        "still_recognised": known.forget_accuracy,
+        "run_id": known.run_id,
+        "statement_sha256": known.statement,
+    }
+    if history:
+        shown["history"] = [
+            {
+                "at": f"{move.at:%Y-%m-%dT%H:%M:%SZ}",
+                "actor": move.actor,
+                "before": None if move.before is None else str(move.before),
+                "after": str(move.after),
+                "reason": move.reason,
+            }
+            for move in entry.history
+        ]
+    return shown
+
+
+def days_left(entry: "Entry", now: datetime) -> str:
+    """Days to the deadline in words; nothing for a request that has ended."""
+    from lethe.deletion.states import ENDED
+
+    if entry.due_at is None or entry.state in ENDED:
+        return ""
+    days = (entry.due_at - now).days
+    return f"overdue by {-days}" if days < 0 else str(days)
+
+
+def asks_for(entry: "Entry") -> str:
+    """What kind of rows a request selects, without naming any."""
+    selection = entry.request.forget.selection
+    if selection is None:
+        return "all of a data set"
+    names = {"class": "classes", "subject": "people", "samples": "rows"}
+    return names[selection.kind]

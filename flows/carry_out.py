@@ -1,0 +1,147 @@
+# # Carry out a batch of deletion requests
+#
+# Some requests for one model and one data set in, one registered successor out; or a recorded
+# refusal, after which several requests are tried again in smaller batches.
+#
+# What `lethe unlearn` does for one request and the flow `deletion-requests` for all that are due.
+"""One batch: pull, resolve, probe, push and pull, evaluate, register, conclude."""
+
+from collections.abc import Sequence
+
+from lethe.deletion.ledger.types import Batch
+from lethe.deletion.policy.judge import Rung
+from lethe.deletion.states import State
+from lethe.errors import ForgetSetError, LetheError, MethodError, ModelError, RefusedError
+from lethe.unlearning.method import Method
+from tasks.conclude import conclude_covered, conclude_registered, set_aside
+from tasks.decide import decide_verdict, measure, measure_earlier, measure_requests
+from tasks.desk import Desk
+from tasks.device import device_slot
+from tasks.earlier import look_back
+from tasks.edit import probe, push_pull
+from tasks.finish import Finished, find_done, record_refusal, register_successor
+from tasks.lease import leased
+from tasks.outcome import Outcome
+from tasks.prepare import (
+    check_method,
+    check_way,
+    pull_parent,
+    resolve_evaluation_set,
+    resolve_forget_set,
+)
+from tasks.record import Record, open_record
+from tasks.retrain import rebuild, retrain_reference
+from tasks.retraining import NAME as RETRAIN
+
+# What no repetition mends: the request itself cannot be carried out.
+PERMANENT = (ForgetSetError, ModelError, MethodError)
+MAX_ATTEMPTS = 5
+
+
+def carry_out(
+    desk: Desk,
+    batch: Batch,
+    ladder: Sequence[Rung],
+    *,
+    newest: bool,
+    reference: bool = False,
+) -> Finished | None:
+    """Carry out a claimed batch; None when everything it asks for was forgotten before.
+
+    Args:
+        desk: settings, policy and ledger.
+        batch: the batch, under this worker's lease.
+        ladder: what to try, in this order, until the gates pass.
+        newest: edit the unpromoted successor of the version asked for, if there is one.
+        reference: also retrain without the forget set, to compare.
+
+    Raises:
+        RefusedError: if a gate failed on the last rung. The refusal is recorded; the parent's
+            aliases stay.
+        LetheError: if the batch cannot be carried out; nothing was registered.
+    """
+    with leased(desk, batch):
+        if batch.attempt > MAX_ATTEMPTS:
+            reason = f"It was taken up {MAX_ATTEMPTS} times and never came to an end"
+            set_aside(desk, batch, State.FAILED, reason)
+            raise LetheError(f"Batch {batch.id}: {reason}. See `lethe requests list`.")
+        try:
+            return _carry_out(desk, batch, ladder, newest=newest, reference=reference)
+        except PERMANENT as error:
+            set_aside(desk, batch, State.FAILED, _in_short(error))
+            raise
+
+
+def _carry_out(
+    desk: Desk, batch: Batch, ladder: Sequence[Rung], *, newest: bool, reference: bool
+) -> Finished | None:
+    settings = desk.settings
+
+    # ## Already forgotten is success
+    parent = pull_parent(settings, batch.entries[0].request.model, newest=newest)
+    earlier = look_back(desk, parent)
+    batch = conclude_covered(desk, batch, parent, earlier)
+    if not batch.entries:
+        return None
+
+    # ## Everything that can be wrong is found before any work
+    ways = [
+        check_method(settings, RETRAIN if rung.retrain else rung.method, rung.options)
+        for rung in ladder
+    ]
+    forget = resolve_forget_set(settings, batch, parent)
+    measured = resolve_evaluation_set(settings, batch, forget)
+    done: Finished | None = None
+    unable: LetheError | None = None
+
+    # ## Rung by rung, until the gates pass
+    first = batch.rung if batch.rung < len(ways) else 0
+    for number, way in enumerate(ways[first:], first):
+        try:
+            check_way(parent, forget, way)
+        except LetheError as error:
+            unable = error
+            continue
+        batch = desk.ledger.climb(batch, number)
+        done = find_done(settings, batch, parent, forget, way)
+        if done is None:
+            with open_record(
+                settings, batch, parent, way, forget=forget, measured=measured, earlier=earlier
+            ) as record:
+                outcome = _forget_and_measure(record, way, reference=reference)
+                desk.ledger.renew(batch, desk.lease)  # nobody else may have taken it over
+                finish = record_refusal if outcome.refused else register_successor
+                done = finish(record, outcome)
+        if done.successor is not None:
+            conclude_registered(desk, batch, done)
+            return done
+
+    # ## No rung led there
+    if done is None:
+        raise unable or MethodError(
+            f"Batch {batch.id} has no way left to try. Nothing was registered. "
+            f"Name methods in the policy's ladder; `lethe policy check` shows it."
+        )
+    set_aside(desk, batch, State.REFUSED, done.reason, done)
+    raise RefusedError(str(done.message))
+
+
+def _forget_and_measure(record: Record, way: Method, *, reference: bool) -> Outcome:
+    """Edit or rebuild, and measure what came out."""
+    with device_slot(record.device, record.settings.worker):
+        retrained = retrain_reference(record) if reference else None
+        if way.name == RETRAIN:
+            instructions, edit = rebuild(record)
+        else:
+            instructions = probe(record)
+            edit = push_pull(record, instructions)
+        evaluation, seconds = measure(record, edit, retrained)
+        own = measure_requests(record, edit)
+        relapse = measure_earlier(record, edit)
+    decision = decide_verdict(record, evaluation, relapse, retrained=way.name == RETRAIN)
+    return Outcome(instructions, edit, retrained, evaluation, seconds, own, decision)
+
+
+def _in_short(error: LetheError) -> str:
+    """What happened, without what to type: the first sentence."""
+    return " ".join(str(error).split()).partition(". ")[0]

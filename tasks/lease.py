@@ -1,0 +1,36 @@
+"""The lease of a batch, kept alive while the batch is carried out."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from lethe.deletion.ledger.errors import LeaseLostError
+from lethe.deletion.ledger.types import Batch
+from tasks.desk import Desk
+
+RENEWALS_PER_LEASE = 4
+
+
+@contextmanager
+def leased(desk: Desk, batch: Batch) -> Iterator[None]:
+    """Renew the lease in the background; give it up when the block ends, however it ends.
+
+    What the block has not concluded stays in progress, for the next claim to go on with. A lost
+    lease is not reported from here: every change under it is refused by the ledger itself.
+    """
+    stop = threading.Event()
+
+    def renew() -> None:
+        while not stop.wait(desk.lease.total_seconds() / RENEWALS_PER_LEASE):
+            with suppress(LeaseLostError):
+                desk.ledger.renew(batch, desk.lease)
+
+    heartbeat = threading.Thread(target=renew, name="lethe-lease", daemon=True)
+    heartbeat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        heartbeat.join()
+        with suppress(LeaseLostError):
+            desk.ledger.surrender(batch)

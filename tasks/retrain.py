@@ -1,0 +1,70 @@
+"""Retraining: the same recipe without the forget set, as a yardstick or as the last resort."""
+
+import json
+from contextlib import closing
+
+from prefect import task
+
+from lethe.data.rows import TensorRows
+from lethe.errors import ModelError
+from lethe.models.training import TrainedNetwork, TrainingSettings, new_network, train
+from lethe.unlearning.method import Edit, Instructions
+from tasks.earlier import with_earlier
+from tasks.policy import IN_MEMORY
+from tasks.progress import progress
+from tasks.record import Record
+from tasks.retraining import check_can_retrain
+
+
+@task(**IN_MEMORY)
+def retrain_reference(record: Record) -> TrainedNetwork:
+    """Retrain the parent's network on what remains, to compare with.
+
+    Raises:
+        ModelError: if the parent does not say how it was trained, or no rows are retained.
+    """
+    return _retrain(record, "Retraining to compare")
+
+
+@task(**IN_MEMORY)
+def rebuild(record: Record) -> tuple[Instructions, Edit]:
+    """Retrain the parent's network on what remains, as the successor.
+
+    Raises:
+        ModelError: as `retrain_reference` does.
+    """
+    trained = _retrain(record, "Retraining")
+    edit = Edit(
+        model=trained.model.cpu().eval(),
+        curves=trained.curves,
+        epochs=len(trained.curves["loss"]),
+        seconds=trained.seconds,
+        stopped="rebuilt",
+    )
+    return Instructions({}), edit
+
+
+def _retrain(record: Record, words: str) -> TrainedNetwork:
+    check_can_retrain(record.parent)
+    remaining = with_earlier(record.settings, record.earlier, record.forget)
+    rows = remaining.rows(
+        split="train",
+        part="retained",
+        classes=record.classes,
+        memory_budget=record.memory_budget,
+    )
+    if rows is None:
+        raise ModelError(
+            f"{record.parent.ref} cannot be retrained: no rows are retained. Nothing was "
+            f"registered. Leave retraining out."
+        )
+    settings = TrainingSettings.model_validate_json(json.dumps(record.parent.facts.training))
+    seed, device = record.settings.seed, record.device
+    network = new_network(settings, seed=seed, allowed=record.settings.models.factories)
+    # The first step of a process pays for loading kernels; nobody's clock should.
+    with closing(rows.batches(settings.batch_size)) as batches:
+        batch = next(batches)
+    once = settings.model_copy(update={"epochs": 1})
+    train(network, TensorRows(batch.x, batch.y), once, device=device, seed=seed)
+    with progress(words) as report:
+        return train(network, rows, settings, device=device, seed=seed, progress=report)

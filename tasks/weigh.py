@@ -1,0 +1,98 @@
+"""Count what approved requests ask for, and hold back what is more than the policy lets through.
+
+All requests for one data set are counted in one pass over its key columns.
+"""
+
+from collections.abc import Collection, Iterable
+from itertools import groupby
+
+from prefect import task
+
+from lethe.data.attribution import Weight, weigh_selections
+from lethe.deletion.ledger.types import Entry, Facts, Judgement
+from lethe.deletion.policy.judge import weigh
+from lethe.deletion.policy.model import Policy
+from lethe.deletion.states import State
+from lethe.errors import DataError
+from tasks.desk import Desk
+from tasks.policy import SAFE_TO_RETRY
+
+PAGE = 500
+
+
+@task(**SAFE_TO_RETRY)
+def weigh_requests(desk: Desk, *, models: Collection[str] | None = None) -> dict[str, int]:
+    """Weigh every approved request that was not weighed yet.
+
+    A data set that cannot be read at the moment leaves its requests as they are, for the next run.
+
+    Returns:
+        How many went on, how many wait for a person now, how many were rejected, and how many
+        could not be weighed.
+    """
+    counted = {"ready": 0, "awaiting_approval": 0, "rejected": 0, "unreadable": 0}
+    entries = [e for e in _approved(desk, models) if e.facts.missing is None]
+    for (repository, dataset, rev), group in groupby(sorted(entries, key=_place), key=_place):
+        several = list(group)
+        try:
+            weights = weigh_selections(
+                repository, dataset, rev, [e.request.forget.selection for e in several]
+            )
+        except DataError:
+            counted["unreadable"] += len(several)
+            continue
+        desk.ledger.many.set_facts(
+            {
+                entry.id: Facts(rows=w.rows, share=w.share, missing=w.missing)
+                for entry, w in zip(several, weights.each, strict=True)
+            }
+        )
+        for entry, weight in zip(several, weights.each, strict=True):
+            counted[_place_by_weight(desk, entry, weight)] += 1
+    return counted
+
+
+def judge_weight(policy: Policy, entry: Entry, weight: Weight) -> Judgement | None:
+    """What a request's weight leads to; None: it may go on."""
+    if weight.unknown_classes:
+        return Judgement(
+            State.REJECTED,
+            f"{weight.unknown_classes} of the classes it names are not in the data set",
+        )
+    if not weight.rows:
+        return Judgement(
+            State.REJECTED,
+            f"No training row is selected: {weight.missing} of {weight.wanted} ids are not in the "
+            f"data set",
+        )
+    if entry.request.forget.whole:
+        return None  # made to be forgotten: its share of itself says nothing
+    return weigh(policy, entry, dataset_share=weight.dataset_share, class_share=weight.class_share)
+
+
+def _place_by_weight(desk: Desk, entry: Entry, weight: Weight) -> str:
+    judgement = judge_weight(desk.policy, entry, weight)
+    if judgement is None:
+        return "ready"
+    if judgement.state is State.REJECTED:
+        desk.ledger.reject(entry.id, actor=desk.worker, reason=judgement.reason)
+        return "rejected"
+    placed = desk.ledger.require_approval(
+        entry.id,
+        needed=judgement.approvals_needed,
+        reason=judgement.reason,
+        actor=desk.worker,
+    )
+    return "ready" if placed.state is State.APPROVED else "awaiting_approval"
+
+
+def _approved(desk: Desk, models: Collection[str] | None) -> Iterable[Entry]:
+    last: str | None = None
+    while page := desk.ledger.find(states=[State.APPROVED], limit=PAGE, after=last):
+        yield from (e for e in page if models is None or e.request.model in models)
+        last = page[-1].id
+
+
+def _place(entry: Entry) -> tuple[str, str, str]:
+    spec = entry.request.forget
+    return spec.repository, spec.dataset, spec.rev
