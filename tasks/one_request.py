@@ -17,7 +17,9 @@ from model_registry.version import parse_number
 from tasks.desk import Desk, open_desk
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.results import Status, UnlearnResult
+from tasks.weigh import weigh_requests
 
+OPERATOR = "cli"  # the source of what a person with a shell filed
 DONE = frozenset({State.REGISTERED, State.PROMOTED, State.ERASING, State.COMPLETED, State.PARTIAL})
 NEXT = {
     State.RECEIVED: "lethe requests show {id}",
@@ -54,14 +56,18 @@ def take(desk: Desk, request_id: str) -> Batch:
         RequestError: if it is not approved, or another worker is at it or at its model.
     """
     entry = desk.ledger.get(request_id)
+    if entry.state in {State.REFUSED, State.FAILED}:
+        entry = desk.ledger.retry(entry.id, actor=desk.worker)
+    if entry.request.source != OPERATOR:
+        # What a stranger wrote is counted and never named; errors further on may name it.
+        weigh_requests.fn(desk, ids=[entry.id])
+        entry = desk.ledger.get(entry.id)
     if entry.state in NEXT:
         command = NEXT[entry.state].format(id=entry.id, duplicate_of=entry.duplicate_of)
         raise RequestError(
             f"Request {entry.id} is {entry.state}: {entry.reason}. Nothing was done. "
             f"Go on with `{command}`."
         )
-    if entry.state in {State.REFUSED, State.FAILED}:
-        desk.ledger.retry(entry.id, actor=desk.worker)
     desk.ledger.many.free(desk.gone)
     batch = desk.ledger.claim(
         desk.worker, lease=desk.lease, limit=desk.settings.ledger.batch_limit, ids=[entry.id]

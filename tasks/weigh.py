@@ -3,6 +3,7 @@
 All requests for one data set are counted in one pass over its key columns.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from itertools import groupby
 
@@ -21,8 +22,10 @@ PAGE = 500
 
 
 @task(**SAFE_TO_RETRY)
-def weigh_requests(desk: Desk, *, models: Collection[str] | None = None) -> dict[str, int]:
-    """Weigh every approved request that was not weighed yet.
+def weigh_requests(
+    desk: Desk, *, models: Collection[str] | None = None, ids: Collection[str] | None = None
+) -> dict[str, int]:
+    """Weigh every approved request that was not weighed yet, or those of the ids given.
 
     A data set that cannot be read at the moment leaves its requests as they are, for the next run.
 
@@ -31,7 +34,8 @@ def weigh_requests(desk: Desk, *, models: Collection[str] | None = None) -> dict
         could not be weighed.
     """
     counted = {"ready": 0, "awaiting_approval": 0, "rejected": 0, "unreadable": 0}
-    entries = [e for e in _approved(desk, models) if e.facts.missing is None]
+    found = _approved(desk, models) if ids is None else map(desk.ledger.get, ids)
+    entries = [e for e in found if e.state is State.APPROVED and e.facts.missing is None]
     for (repository, dataset, rev), group in groupby(sorted(entries, key=_place), key=_place):
         several = list(group)
         try:
@@ -89,8 +93,12 @@ def _place_by_weight(desk: Desk, entry: Entry, weight: Weight) -> str:
 def _approved(desk: Desk, models: Collection[str] | None) -> Iterable[Entry]:
     last: str | None = None
     while page := desk.ledger.find(states=[State.APPROVED], limit=PAGE, after=last):
-        yield from (e for e in page if models is None or e.request.model in models)
+        yield from (e for e in page if models is None or {e.request.model, _name(e)} & {*models})
         last = page[-1].id
+
+
+def _name(entry: Entry) -> str:
+    return re.split("[@/]", entry.request.model, maxsplit=1)[0]
 
 
 def _place(entry: Entry) -> tuple[str, str, str]:
