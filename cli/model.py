@@ -142,9 +142,11 @@ def promote(
 ) -> None:
     """Move the alias from an unlearned version's parent to the version.
 
+    Deletion requests that waited for it are completed.
+
     Example: lethe model promote digits/2
     """
-    from cli.output import out, print_json
+    from cli.output import note, out, print_json
     from lethe.errors import ModelError
 
     settings, client = _connect()
@@ -158,10 +160,17 @@ def promote(
             f"The alias {name!r} is not on the parent of {ref}, so it was left where it is. "
             f"`lethe model list` shows where that is."
         )
+    from tasks.desk import open_desk
+    from tasks.serving import promoted
+
+    with open_desk(settings) as desk:
+        completed = promoted(desk, ref)
     if as_json:
-        print_json({"alias": name, "version": str(ref)})
+        print_json({"alias": name, "version": str(ref), "requests_completed": completed})
         return
     out.print(f"{ref.name}@{name} is now version [bold]{ref.number}[/bold].")
+    if completed:
+        note(f"{completed} deletion requests that waited for it are completed.")
 
 
 @app.command()
@@ -172,6 +181,8 @@ def rollback(
 ) -> None:
     """Move the alias from an unlearned version back to its parent, which still remembers.
 
+    That is noted with the deletion requests that the version was made for.
+
     Example: lethe model rollback digits
     """
     from cli.output import note, out, print_json
@@ -181,8 +192,17 @@ def rollback(
 
     name = alias or settings.models.alias
     left, now = move_back(client, model, name)
+    from cli.unlearn import operator
+    from tasks.desk import open_desk
+    from tasks.serving import rolled_back
+
+    with open_desk(settings) as desk:
+        reopened = rolled_back(desk, left, now, actor=operator())
     if as_json:
-        print_json({"alias": name, "left": str(left), "version": str(now)})
+        shown = {"alias": name, "left": str(left), "version": str(now), "requests": reopened}
+        print_json(shown)
         return
     out.print(f"{model}@{name} is now version [bold]{now.number}[/bold] again.")
+    if reopened:
+        note(f"Noted with {len(reopened)} deletion requests.")
     note(f"{now} still remembers what {left} forgot. Move forward: lethe model promote {left}")

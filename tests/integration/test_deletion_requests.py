@@ -264,3 +264,21 @@ def test_a_registry_that_does_not_answer_costs_no_request(policy, monkeypatch):
     assert states(request) == [State.IN_PROGRESS]
     deletion_requests()
     assert (states(request), versions()) == ([State.COMPLETED], [1, 2])
+
+
+def test_moving_the_alias_by_hand_is_seen_in_the_requests(policy):
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    policy("promote = false")
+    request = ask(classes=("3",))
+    deletion_requests()
+    assert states(request) == [State.REGISTERED]
+    assert CliRunner().invoke(app, ["model", "promote", "digits/2"]).exit_code == 0
+    assert (states(request), champion()) == ([State.COMPLETED], 2)
+    assert CliRunner().invoke(app, ["model", "rollback", "digits"]).exit_code == 0
+    assert champion() == 1
+    last = entry(request).history[-1]
+    assert (last.after, last.actor.partition(":")[0]) == (State.COMPLETED, "cli")
+    assert "digits/2 was rolled back" in last.reason
