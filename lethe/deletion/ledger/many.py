@@ -1,0 +1,97 @@
+"""Many requests at once: one transaction where a flow would otherwise need a thousand.
+
+ledger.many.set_facts({"req-1": Facts(rows=12), ...})
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+from sqlalchemy import select, update
+
+from lethe.deletion.ledger.batches import UNFINISHED
+from lethe.deletion.ledger.errors import absent
+from lethe.deletion.ledger.history import NOTHING, advance_all, known
+from lethe.deletion.ledger.read import chunks, entries
+from lethe.deletion.ledger.requests import plain_step
+from lethe.deletion.ledger.tables import batches, requests
+from lethe.deletion.ledger.transaction import Transaction, Transactions, checked_actor
+from lethe.deletion.ledger.types import Entry, Facts
+from lethe.deletion.states import State
+
+
+class Many:
+    """Reads and changes of many requests; `Ledger.many`."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._run = transactions
+
+    def move(self, ids: Collection[str], to: State, *, actor: str, reason: str) -> int:
+        """Move requests on; those that are there already stay as they are.
+
+        Returns:
+            How many moved.
+
+        Raises:
+            RequestError: if one of them may not go there; then none moves.
+        """
+        return self._run.write(_move, ids, to, actor=checked_actor(actor), reason=reason)
+
+    def set_facts(self, facts: Mapping[str, Facts]) -> None:
+        """Keep those facts of each request that are not None."""
+        self._run.write(_set_facts, facts)
+
+    def forgotten_by(self, versions: Collection[str]) -> list[Entry]:
+        """Requests whose successor is one of these versions, NAME/NUMBER, in the order of filing.
+
+        Duplicates, which share the facts of what they repeat, are left out.
+        """
+        return self._run.read(_forgotten_by, versions)
+
+    def free(self, gone: Callable[[str], bool]) -> list[str]:
+        """End the leases of workers that are known to be gone.
+
+        Returns:
+            The batches that may be taken up again at once.
+        """
+        return self._run.write(_free, gone)
+
+
+def _move(tx: Transaction, ids: Collection[str], to: State, *, actor: str, reason: str) -> int:
+    found = [entry for entry in _entries(tx, ids) if entry.state is not to]
+    steps = [plain_step(entry, to, reason, NOTHING) for entry in found]
+    advance_all(tx, steps, actor=actor)
+    return len(steps)
+
+
+def _set_facts(tx: Transaction, facts: Mapping[str, Facts]) -> None:
+    for request_id, one in facts.items():
+        if values := known(one):
+            tx.sql.execute(update(requests).where(requests.c.id == request_id).values(**values))
+
+
+def _forgotten_by(tx: Transaction, versions: Collection[str]) -> list[Entry]:
+    found: list[Entry] = []
+    for part in chunks(versions):
+        query = select(requests).where(
+            requests.c.successor.in_(part), requests.c.state != str(State.DUPLICATE)
+        )
+        found += entries(tx, query.order_by(requests.c.seq))
+    return found
+
+
+def _free(tx: Transaction, gone: Callable[[str], bool]) -> list[str]:
+    leased = select(batches.c.id, batches.c.worker).where(
+        UNFINISHED, batches.c.lease_until > tx.now
+    )
+    freed = [row.id for row in tx.sql.execute(leased).all() if gone(row.worker)]
+    for part in chunks(freed):
+        tx.sql.execute(update(batches).where(batches.c.id.in_(part)).values(lease_until=None))
+    return freed
+
+
+def _entries(tx: Transaction, ids: Collection[str]) -> list[Entry]:
+    found: list[Entry] = []
+    for part in chunks(ids):
+        found += entries(tx, select(requests).where(requests.c.id.in_(part)))
+    if missing := set(ids) - {entry.id for entry in found}:
+        raise absent(min(missing))
+    return found
