@@ -1,0 +1,1 @@
+"""The intake service: takes tickets in, and shows where each request stands."""
