@@ -31,8 +31,8 @@ def intake(
     from lethe.settings import load_settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # What others log of an answer or a delivery holds addresses.
-    for name in ("httpx", "httpcore", "uvicorn.access"):
+    # What others log of an answer or a delivery holds addresses; Alembic tells what is normal.
+    for name in ("httpx", "httpcore", "uvicorn.access", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lethe.intake.access").setLevel(logging.INFO if verbose else logging.WARNING)
     settings = load_settings()

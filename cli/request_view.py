@@ -1,9 +1,11 @@
 """What `lethe requests` shows of a request: never whom or what it selects by name."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lethe.deletion.intake.next_step import Step
     from lethe.deletion.ledger.types import Entry
 
 
@@ -67,3 +69,49 @@ def asks_for(entry: "Entry") -> str:
         return "all of a data set"
     names = {"class": "classes", "subject": "people", "samples": "rows"}
     return names[selection.kind]
+
+
+def print_requests(entries: "Sequence[Entry]", now: datetime) -> None:
+    """Print one line per request; ids and states are not broken, so that they can be copied."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    from cli.output import out
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("request", "state", "model", "forgets", "ticket"):
+        whole = name in {"request", "state", "forgets"}
+        table.add_column(name, no_wrap=whole, overflow="fold")
+    table.add_column("days left", justify="right", overflow="fold")
+    for entry in entries:
+        request = entry.request
+        words = [entry.id, str(entry.state), request.model, asks_for(entry), request.ticket or ""]
+        table.add_row(*map(escape, [*words, days_left(entry, now)]))
+    out.print(table)
+
+
+def print_facts(entry: "Entry") -> None:
+    """Print what is known of a request, a line for each fact."""
+    from rich.markup import escape
+
+    from cli.output import out
+
+    shown = facts(entry)
+    if entry.approvals_needed:
+        given = ", ".join(entry.approvals) or "none"
+        shown["approvals"] = f"{given} ({len(entry.approvals)} of {entry.approvals_needed})"
+    for name, value in shown.items():
+        if value not in (None, "", [], {}):
+            out.print(f"{name + ':':<18} {escape(str(value))}", soft_wrap=True)
+
+
+def print_step(step: "Step") -> None:
+    """Print what is to be done next, on stderr, and the commands that do it."""
+    from rich.markup import escape
+
+    from cli.output import note
+
+    note(f"Next: {escape(step.text)}")
+    for command in step.commands:
+        note(f"    {escape(command)}")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.request_view import asks_for, days_left, facts
+from cli.request_view import facts, print_facts, print_requests, print_step
 from lethe.errors import SettingsError
 
 if TYPE_CHECKING:
     from lethe.deletion.ledger.ledger import Ledger
     from lethe.deletion.ledger.types import Entry
+    from lethe.deletion.policy.model import Policy
 
 app = typer.Typer(
     help="File, follow and decide deletion requests.", no_args_is_help=True, rich_markup_mode=None
@@ -58,6 +59,7 @@ def submit(
     """
     from cli.output import out, print_json
     from cli.unlearn import operator, read_selection
+    from lethe.deletion.intake.next_step import next_step
     from lethe.deletion.policy.judge import judge
     from lethe.deletion.request import new_request, new_spec
     from lethe.settings import load_settings
@@ -84,7 +86,8 @@ def submit(
     if as_json:
         print_json(facts(entry))
         return
-    out.print(f"{entry.id} is {entry.state}: {entry.reason}")
+    out.print(f"{entry.id} is {entry.state}: {entry.reason}", soft_wrap=True, markup=False)
+    print_step(next_step(entry, policy.approval.approvers))
 
 
 @app.command("list")
@@ -99,7 +102,7 @@ def list_requests(
 
     Example: lethe requests list --state awaiting_approval
     """
-    from cli.output import note, print_json, print_table
+    from cli.output import note, print_json
 
     with _open() as (ledger, _):
         found = ledger.find(states=_states(state), model=model, source=source, limit=limit)
@@ -107,23 +110,13 @@ def list_requests(
     if as_json:
         print_json([facts(entry) for entry in found])
         return
-    now = datetime.now(UTC)
-    rows = [
-        [
-            entry.id,
-            str(entry.state),
-            entry.request.model,
-            asks_for(entry),
-            entry.request.ticket or "",
-            days_left(entry, now),
-        ]
-        for entry in found
-    ]
-    if not rows:
+    if not found:
         note("No such request. File one with `lethe requests submit`.")
         return
-    print_table("", ["request", "state", "model", "forgets", "ticket", "days left"], rows)
-    note(", ".join(f"{count} {name}" for name, count in counts.items()))
+    print_requests(found, datetime.now(UTC))
+    if len(found) == limit:
+        note(f"These are the newest {limit}; show more with --limit.")
+    note(f"In the ledger: {', '.join(f'{count} {name}' for name, count in counts.items())}")
 
 
 @app.command()
@@ -132,24 +125,22 @@ def show(request_id: Id, as_json: Json = False) -> None:
 
     Example: lethe requests show req-1f0c7a3b9d2e
     """
-    from rich.markup import escape
-
     from cli.output import out, print_json, print_table
+    from lethe.deletion.intake.next_step import next_step
 
-    with _open() as (ledger, _):
+    with _open() as (ledger, policy):
         entry = ledger.get(request_id)
     if as_json:
         print_json(facts(entry, history=True))
         return
-    for name, value in facts(entry).items():
-        if value not in (None, "", [], {}):
-            out.print(f"{name + ':':<18} {escape(str(value))}", soft_wrap=True)
+    print_facts(entry)
     out.print()
     rows = [
         [f"{move.at:%Y-%m-%d %H:%M:%S}", str(move.after), move.actor, move.reason or ""]
         for move in entry.history
     ]
     print_table("History (UTC)", ["time", "state", "by", "why"], rows)
+    print_step(next_step(entry, policy.approval.approvers))
 
 
 @app.command()
@@ -169,7 +160,7 @@ def approve(request_id: Id, actor: Actor = None) -> None:
                 f"{who} may not approve. Nothing was changed. The policy names: "
                 f"{', '.join(approvers)}. Say who decides with --as."
             )
-        _tell(ledger.approve(request_id, actor=who))
+        _tell(policy, ledger.approve(request_id, actor=who))
 
 
 @app.command()
@@ -178,8 +169,8 @@ def reject(request_id: Id, reason: Why, actor: Actor = None) -> None:
 
     Example: lethe requests reject req-1f0c7a3b9d2e --reason "Identity was not shown"
     """
-    with _open() as (ledger, _):
-        _tell(ledger.reject(request_id, actor=_who(actor), reason=reason))
+    with _open() as (ledger, policy):
+        _tell(policy, ledger.reject(request_id, actor=_who(actor), reason=reason))
 
 
 @app.command()
@@ -188,8 +179,8 @@ def hold(request_id: Id, reason: Why, actor: Actor = None) -> None:
 
     Example: lethe requests hold req-1f0c7a3b9d2e --reason "Litigation 2026-4"
     """
-    with _open() as (ledger, _):
-        _tell(ledger.hold(request_id, actor=_who(actor), reason=reason))
+    with _open() as (ledger, policy):
+        _tell(policy, ledger.hold(request_id, actor=_who(actor), reason=reason))
 
 
 @app.command()
@@ -198,8 +189,8 @@ def release(request_id: Id, actor: Actor = None) -> None:
 
     Example: lethe requests release req-1f0c7a3b9d2e
     """
-    with _open() as (ledger, _):
-        _tell(ledger.release(request_id, actor=_who(actor)))
+    with _open() as (ledger, policy):
+        _tell(policy, ledger.release(request_id, actor=_who(actor)))
 
 
 @app.command()
@@ -214,8 +205,8 @@ def cancel(
 
     Example: lethe requests cancel req-1f0c7a3b9d2e
     """
-    with _open() as (ledger, _):
-        _tell(ledger.cancel(request_id, actor=_who(actor), reason=reason))
+    with _open() as (ledger, policy):
+        _tell(policy, ledger.cancel(request_id, actor=_who(actor), reason=reason))
 
 
 @app.command()
@@ -224,8 +215,8 @@ def retry(request_id: Id, actor: Actor = None) -> None:
 
     Example: lethe requests retry req-1f0c7a3b9d2e
     """
-    with _open() as (ledger, _):
-        _tell(ledger.retry(request_id, actor=_who(actor)))
+    with _open() as (ledger, policy):
+        _tell(policy, ledger.retry(request_id, actor=_who(actor)))
 
 
 @app.command()
@@ -239,9 +230,12 @@ def extend(
 
     Example: lethe requests extend req-1f0c7a3b9d2e 2027-02-20 --reason "Many requests at once"
     """
+    from cli.output import out
+
     with _open() as (ledger, _):
         moment = until.replace(tzinfo=UTC)
-        _tell(ledger.extend(request_id, moment, actor=_who(actor), reason=reason))
+        entry = ledger.extend(request_id, moment, actor=_who(actor), reason=reason)
+    out.print(f"{entry.id} is {entry.state}, due {entry.due_at:%Y-%m-%d}")
 
 
 @app.command()
@@ -265,6 +259,9 @@ def letters(
         print_json({"owed": owed, "given_up": [list(letter) for letter in dead]})
         return
     note(f"Owed: {', '.join(f'{n} {kind}' for kind, n in owed.items() if n) or 'nothing'}")
+    if any(owed.values()):
+        note("`lethe intake` sends them while it runs; so does `lethe requests process`, but not")
+        note("triggers, which start a run of Prefect for requests that are due at once.")
     if dead:
         rows = [
             [key, kind, of or "", error or "", f"{at:%Y-%m-%d}"]
@@ -340,13 +337,12 @@ def _who(actor: str | None) -> str:
     return actor or operator()
 
 
-def _tell(entry: "Entry") -> None:
+def _tell(policy: "Policy", entry: "Entry") -> None:
     from cli.output import out
+    from lethe.deletion.intake.next_step import next_step
 
-    more = ""
-    if entry.state == "awaiting_approval":
-        more = f" ({len(entry.approvals)} of {entry.approvals_needed} approvals)"
-    out.print(f"{entry.id} is {entry.state}{more}")
+    out.print(f"{entry.id} is {entry.state}")
+    print_step(next_step(entry, policy.approval.approvers))
 
 
 def _open() -> Any:

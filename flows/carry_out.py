@@ -8,10 +8,11 @@
 
 from collections.abc import Sequence
 
+from lethe.data.errors import NotARepositoryError, RemoteError
 from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import Rung
 from lethe.deletion.states import State
-from lethe.errors import ForgetSetError, LetheError, MethodError, ModelError, RefusedError
+from lethe.errors import DataError, LetheError, MethodError, ModelError, RefusedError
 from lethe.unlearning.method import Method
 from tasks.conclude import conclude_covered, conclude_registered, set_aside
 from tasks.decide import decide_verdict, measure, measure_earlier, measure_requests
@@ -19,7 +20,13 @@ from tasks.desk import Desk
 from tasks.device import device_slot
 from tasks.earlier import look_back
 from tasks.edit import probe, push_pull
-from tasks.finish import Finished, find_done, record_refusal, register_successor
+from tasks.finish import (
+    Finished,
+    find_done,
+    mark_candidate,
+    record_refusal,
+    register_successor,
+)
 from tasks.lease import leased
 from tasks.outcome import Outcome
 from tasks.prepare import (
@@ -34,7 +41,9 @@ from tasks.retrain import rebuild, retrain_reference
 from tasks.retraining import NAME as RETRAIN
 
 # What no repetition mends: the request itself cannot be carried out.
-PERMANENT = (ForgetSetError, ModelError, MethodError)
+PERMANENT = (DataError, ModelError, MethodError)
+# Data that cannot be reached now may be reached tomorrow.
+AWAY = (RemoteError, NotARepositoryError)
 MAX_ATTEMPTS = 5
 
 
@@ -67,6 +76,8 @@ def carry_out(
             raise LetheError(f"Batch {batch.id}: {reason}. See `lethe requests list`.")
         try:
             return _carry_out(desk, batch, ladder, newest=newest, reference=reference)
+        except AWAY:
+            raise
         except PERMANENT as error:
             set_aside(desk, batch, State.FAILED, _in_short(error))
             raise
@@ -80,7 +91,7 @@ def _carry_out(
     # ## Already forgotten is success
     parent = pull_parent(settings, batch.entries[0].request.model, newest=newest)
     earlier = look_back(desk, parent)
-    batch = conclude_covered(desk, batch, parent, earlier)
+    batch = conclude_covered(desk, batch, earlier)
     if not batch.entries:
         return None
 
@@ -98,7 +109,7 @@ def _carry_out(
     first = batch.rung if batch.rung < len(ways) else 0
     for number, way in enumerate(ways[first:], first):
         try:
-            check_way(parent, forget, way)
+            check_way(parent, forget, way, earlier)
         except LetheError as error:
             unable = error
             continue
@@ -113,6 +124,7 @@ def _carry_out(
                 finish = record_refusal if outcome.refused else register_successor
                 done = finish(record, outcome)
         if done.successor is not None:
+            mark_candidate(settings, done.successor)
             conclude_registered(desk, batch, done)
             return done
 

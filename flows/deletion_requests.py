@@ -9,16 +9,20 @@
 # twice, and two of them never work on the same model.
 """The flow `deletion-requests`: weigh, claim, carry out, settle, answer."""
 
+from collections import Counter
+from typing import Any
+
 from prefect import flow, get_run_logger
 
 from flows.carry_out import carry_out
 from lethe.deletion.answers.deliver import Delivered
+from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import plan
 from lethe.errors import LetheError
 from lethe.settings import load_settings
 from tasks.answer import answer
 from tasks.claim import claim_next
-from tasks.desk import open_desk
+from tasks.desk import Desk, open_desk
 from tasks.results import BatchResult, ProcessResult
 from tasks.settle import settle
 from tasks.weigh import weigh_requests
@@ -36,29 +40,44 @@ def deletion_requests(models: list[str] | None = None, max_batches: int = 64) ->
     logger = get_run_logger()
     results: list[BatchResult] = []
     with open_desk(load_settings()) as desk:
-        # ## Hold back what may not run
-        weighed = weigh_requests(desk, models=models)
-
-        # ## One edit per batch, the most urgent first
+        weighed: Counter[str] = Counter()
         tried: set[str] = set()
-        while len(results) < max_batches:
-            batch = claim_next(desk, models=models, tried=tried)
-            if batch is None:
-                break
-            tried.add(batch.id)
-            ladder = plan(desk.policy, batch.model, desk.settings).ladder
-            try:
-                done = carry_out(desk, batch, ladder, newest=True)
-            except LetheError as error:
-                logger.warning("Batch %s: %s", batch.id, error)
-                results.append(BatchResult.of(batch, error=error))
-            else:
-                results.append(BatchResult.of(batch, done=done))
-            settle(desk, ids=[entry.id for entry in batch.entries])
+        try:
+            # ## What an earlier run registered comes first: the next edit builds upon it
+            settle(desk)
+            while len(results) < max_batches:
+                # ## Hold back what may not run; tickets come in while others are carried out
+                del weighed["unreadable"]  # counted anew
+                weighed.update(weigh_requests(desk, models=models))
 
-        # ## What waited for a promotion, and what is owed to those who asked
-        settle(desk)
-        answered: Delivered = answer(desk)
+                # ## One edit per batch, the most urgent first
+                batch = claim_next(desk, models=models, tried=tried)
+                if batch is None:
+                    break
+                tried.add(batch.id)
+                results.append(_carry_out(desk, batch, logger))
+                settle(desk)
+        finally:
+            # ## What is owed to those who asked
+            answered: Delivered = answer(desk)
         return ProcessResult(
-            weighed=weighed, batches=tuple(results), sent=answered.sent, unsent=answered.failed
+            weighed=dict(weighed),
+            batches=tuple(results),
+            sent=answered.sent,
+            unsent=answered.failed,
         )
+
+
+def _carry_out(desk: Desk, batch: Batch, logger: Any) -> BatchResult:
+    """One batch; what goes wrong with it is told and does not stop the others."""
+    ladder = plan(desk.policy, batch.model, desk.settings).ladder
+    try:
+        done = carry_out(desk, batch, ladder, newest=True)
+    except LetheError as error:
+        logger.warning("Batch %s: %s", batch.id, error)
+        return BatchResult.of(batch, error=str(error))
+    except Exception as error:  # noqa: BLE001 (a full disk or a lost GPU is not the others' fault)
+        # Its text may hold anything.
+        logger.error("Batch %s: %s", batch.id, type(error).__name__)  # noqa: TRY400
+        return BatchResult.of(batch, error=f"It was cut short: {type(error).__name__}")
+    return BatchResult.of(batch, done=done)

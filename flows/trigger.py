@@ -2,10 +2,18 @@
 #
 # A request that may not wait for the next scheduled run starts one of its own: the intake service
 # sends a `trigger` letter from its outbox, and this makes a run of the Prefect deployment of it.
-# A letter that is sent twice starts one run: the letter's key is the run's idempotency key.
+#
+# A letter that is sent twice starts one run: the letter's key is the run's idempotency key. While a
+# run waits, further letters start none: a request is in the ledger before its letter is, and a run
+# reads the ledger only once it is running, so the one that waits will see this request too. A run
+# that is running already may be past it, so then the letter starts another.
+#
+# A run that was handed to a worker and did not begin in ten minutes is not relied on: its worker
+# may be gone. What no run takes up waits in the ledger for the next scheduled one.
 """What the intake service's outbox calls to have requests carried out at once."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lethe.deletion.answers.errors import SendError
@@ -17,31 +25,51 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import SyncPrefectClient
 
+TAG = "at-once"
+# Longest from a worker's taking a run to its beginning that is believed in.
+START = timedelta(minutes=10)
+SECONDS_PER_CALL = 15
+
 
 def trigger_sender(settings: Settings) -> Callable[[Letter], None]:
-    """A sender of `trigger` letters: each makes sure that a run is going to take its request up."""
+    """A sender of `trigger` letters: each makes sure that a run is going to take its request up.
+
+    It raises `SendError` where no run was made: no server is set, it does not answer, or it has no
+    such deployment. All of these are the same for every letter, so the error says `down`.
+    """
 
     def send(letter: Letter) -> None:
         from httpx import HTTPError
         from prefect.client.orchestration import get_client
         from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+        name = settings.intake.deployment
+        if not PREFECT_API_URL.value():
+            # Prefect would start a server of its own, which has no deployments and no workers.
+            raise SendError("PREFECT_API_URL is not set", down=True)
+        if name.count("/") != 1:
+            raise SendError("intake.deployment is not FLOW/DEPLOYMENT", down=True)
         try:
-            with get_client(sync_client=True) as client:
-                deployment = client.read_deployment_by_name(settings.intake.deployment)
+            # The outbox tries again; Prefect's client would hold up everything else for a minute.
+            with (
+                temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+                get_client(
+                    sync_client=True, httpx_settings={"timeout": SECONDS_PER_CALL}
+                ) as client,
+            ):
+                deployment = client.read_deployment_by_name(name)
                 if not _one_waits(client, deployment.id):
                     client.create_flow_run_from_deployment(
-                        deployment.id, idempotency_key=letter.key, tags=["at-once"]
+                        deployment.id, idempotency_key=letter.key, tags=[TAG]
                     )
         except ObjectNotFound:
-            message = f"there is no deployment {settings.intake.deployment}"
-            raise SendError(message) from None
+            raise SendError(f"Prefect has no deployment {name}", down=True) from None
         except PrefectHTTPStatusError as error:
-            message = f"Prefect answered {error.response.status_code}"
-            raise SendError(message) from None
+            raise SendError(f"Prefect answered {error.response.status_code}", down=True) from None
         except (HTTPError, RuntimeError) as error:
-            message = f"Prefect cannot be reached: {type(error).__name__}"
-            raise SendError(message) from None
+            what = f"Prefect cannot be reached: {type(error).__name__}"
+            raise SendError(what, down=True) from None
 
     return send
 
@@ -57,16 +85,21 @@ def _one_waits(client: "SyncPrefectClient", deployment_id: "UUID") -> bool:
         FlowRunFilterTags,
     )
     from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
 
-    return bool(
-        client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-            flow_run_filter=FlowRunFilter(
-                tags=FlowRunFilterTags(all_=["at-once"]),
-                state=FlowRunFilterState(
-                    type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
-                ),
+    waiting = client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=FlowRunFilter(
+            tags=FlowRunFilterTags(all_=[TAG]),
+            state=FlowRunFilterState(
+                type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.PENDING])
             ),
-            limit=1,
-        )
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+    )
+    since = datetime.now(UTC) - START
+    return any(
+        run.state is not None
+        and (run.state.type is StateType.SCHEDULED or run.state.timestamp > since)
+        for run in waiting
     )

@@ -53,7 +53,7 @@ class DataSettings(_Section):
         default=None, description="folder with original data files, read instead of downloading"
     )
     max_share: float = Field(
-        default=0.5, gt=0, lt=1, description="largest share of a data set one request may select"
+        default=0.5, gt=0, lt=1, description="largest share of a data set that one edit may forget"
     )
     memory_budget_mib: int = Field(
         default=512, ge=1, description="a forget set above this streams instead of being loaded"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from lethe.errors import ModelError
+from lethe.errors import ModelError, RegistryError
 from lethe.models.architecture import Architecture, build
 from lethe.models.weights import FILE_NAME, file_digest, load_weights, save_weights
 from lethe.settings import Settings
@@ -76,6 +76,7 @@ def pull_version(client: "MlflowClient", reference: str, settings: Settings) -> 
     Raises:
         ModelError: if there is no such version, it does not say how to be rebuilt, its weights do
             not match their record, or its factory may not be imported.
+        RegistryError: if the artifact store does not answer.
     """
     ref, record = find_version(client, reference)
     with TemporaryDirectory(prefix="lethe-pull-") as folder:
@@ -115,7 +116,7 @@ def download(ref: VersionRef, folder: Path) -> Path:
     """All files of a version, under the given folder.
 
     Raises:
-        ModelError: if the artifact store does not hand them out.
+        RegistryError: if the artifact store does not hand them out.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -123,9 +124,10 @@ def download(ref: VersionRef, folder: Path) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(ref.uri, dst_path=str(folder)))
     except (MlflowException, OSError) as error:
-        raise ModelError(
-            f"The files of {ref} cannot be downloaded: {error}. Nothing was changed. Check that "
-            f"the artifact store is reachable, then try again."
+        # Not the model's fault: the same call may work later.
+        raise RegistryError(
+            f"The files of {ref} cannot be downloaded ({type(error).__name__}). Nothing was "
+            f"changed. Check that the artifact store is reachable, then try again."
         ) from error
 
 

@@ -15,17 +15,15 @@ def claim_next(
 ) -> Batch | None:
     """Lease the next batch; None if there is nothing that this worker could do now.
 
-    A batch that this run tried already was given up for a reason that only time mends, such as a
-    registry that does not answer: it is left for the next run.
+    What this run tried already and could not finish is left for the next run, and holds up no
+    other model. Requests that nobody weighed are not begun: the policy has not judged them.
     """
     desk.ledger.many.free(desk.gone)
-    batch = desk.ledger.claim(
+    return desk.ledger.claim(
         desk.worker,
         lease=desk.lease,
         limit=desk.settings.ledger.batch_limit,
         models=models,
+        skip=tried,
+        weighed=True,
     )
-    if batch is not None and batch.id in tried:
-        desk.ledger.surrender(batch)
-        return None
-    return batch

@@ -7,7 +7,6 @@ from prefect import task
 
 from lethe.deletion.ledger.types import Batch, Entry, Facts, Outcome
 from lethe.deletion.states import State
-from model_registry.pull import PulledVersion
 from tasks.desk import Desk
 from tasks.earlier import Earlier
 from tasks.finish import Finished
@@ -15,16 +14,16 @@ from tasks.policy import IN_MEMORY
 
 
 @task(**IN_MEMORY)
-def conclude_covered(desk: Desk, batch: Batch, parent: PulledVersion, earlier: Earlier) -> Batch:
+def conclude_covered(desk: Desk, batch: Batch, earlier: Earlier) -> Batch:
     """Conclude the requests whose rows the line forgot already; the others stay in the batch."""
     outcomes = {
         entry.id: Outcome(
             State.REGISTERED,
-            f"{version} had forgotten it already",
-            Facts(parent=str(parent.ref), successor=version),
+            f"{step.version} had forgotten it already",
+            step.facts,
         )
         for entry in batch.entries
-        if (version := earlier.covering(entry.request.forget)) is not None
+        if (step := earlier.covering(entry.request.forget)) is not None
     }
     return desk.ledger.conclude(batch, outcomes) if outcomes else batch
 

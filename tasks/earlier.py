@@ -1,6 +1,7 @@
 """What the line of a version forgot before: it must stay forgotten, and need not be done again."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import task
 
@@ -9,7 +10,7 @@ from lethe.data.forget_set import ForgetSet, resolve_forget_set
 from lethe.data.forget_spec import ForgetSpec
 from lethe.data.selection import Selection
 from lethe.data.union import AnyOf, merge
-from lethe.deletion.ledger.types import Entry
+from lethe.deletion.ledger.types import Entry, Facts
 from lethe.errors import ForgetSetError
 from lethe.keys import record_key
 from lethe.settings import Settings
@@ -23,11 +24,21 @@ from tasks.policy import SAFE_TO_RETRY
 
 @dataclass(frozen=True)
 class Step:
-    """One version of the line and a selection that it was made to forget."""
+    """One version of the line and what it was made to forget, as far as that is known.
+
+    `selection` is None for what no selection can take out of a data set: a data set that was made
+    to be forgotten, or a request of another ledger. `repository` is None with the latter.
+    """
 
     version: str
-    dataset: str
+    repository: str | None
+    dataset: str | None
     selection: Selection | AnyOf | None
+    facts: Facts
+
+    def is_in(self, spec: ForgetSpec) -> bool:
+        """Whether it was selected from the same data set."""
+        return (self.repository, self.dataset) == (spec.repository, spec.dataset)
 
 
 @dataclass(frozen=True)
@@ -37,20 +48,24 @@ class Earlier:
     steps: tuple[Step, ...] = ()
     classes: tuple[str, ...] = ()
 
-    def on(self, dataset: str) -> list[Selection | AnyOf]:
-        """What was selected in one data set."""
-        return [s.selection for s in self.steps if s.dataset == dataset and s.selection is not None]
+    def on(self, spec: ForgetSpec) -> list[Selection | AnyOf]:
+        """What was selected in the data set that a spec names."""
+        return [s.selection for s in self.steps if s.is_in(spec) and s.selection is not None]
 
-    def covering(self, spec: ForgetSpec) -> str | None:
-        """The oldest version by which all that a request asks for was forgotten."""
+    def can_be_left_out(self, spec: ForgetSpec) -> bool:
+        """Whether all of it can be taken out of the data set that a spec names."""
+        return all(step.is_in(spec) and step.selection is not None for step in self.steps)
+
+    def covering(self, spec: ForgetSpec) -> Step | None:
+        """The oldest step by which all that a request asks for was forgotten."""
         if spec.whole:
             return None
         known: list[Selection | AnyOf] = []
         for step in self.steps:
-            if step.dataset == spec.dataset and step.selection is not None:
+            if step.is_in(spec) and step.selection is not None:
                 known.append(step.selection)
                 if covered(spec.selection, known):
-                    return step.version
+                    return step
         return None
 
 
@@ -67,16 +82,33 @@ def look_back(desk: Desk, parent: PulledVersion) -> Earlier:
     for name, record in zip(names, line, strict=True):
         if tags.STATEMENT not in record.tags:
             continue  # trained, or cut short
-        labels = class_names(record)
-        classes += labels
-        steps += [
-            Step(name, entry.request.forget.dataset, entry.request.forget.selection)
-            for entry in known[name]
-            if not entry.request.forget.whole
-        ]
-        if labels and not known[name]:
-            steps.append(Step(name, record.tags[tags.DATASET], Selection(classes=tuple(labels))))
+        classes += class_names(record)
+        facts = Facts(
+            parent=record.tags.get(tags.PARENT),
+            successor=name,
+            verdict=record.tags.get(tags.VERDICT),
+            run_id=record.run_id,
+            statement=record.tags[tags.STATEMENT],
+        )
+        for entry in known[name]:
+            spec = entry.request.forget
+            if spec.selection is not None and spec.selection.kind == "class":
+                classes += spec.selection.classes or ()
+            selection = None if spec.whole else spec.selection
+            steps.append(Step(name, spec.repository, spec.dataset, selection, facts))
+        if not known[name]:
+            steps.append(_unknown(desk.settings, name, record, facts))
     return Earlier(tuple(steps), tuple(dict.fromkeys(classes)))
+
+
+def _unknown(settings: Settings, name: str, record: Any, facts: Facts) -> Step:
+    """A version that this ledger knows no request of: its classes are named by its tags."""
+    labels = tuple(class_names(record))
+    if not labels:
+        return Step(name, None, None, None, facts)
+    # As Lethe files requests itself: data in the project's own repository.
+    repository, dataset = settings.data.repository, record.tags.get(tags.DATASET)
+    return Step(name, repository, dataset, Selection(classes=labels), facts)
 
 
 def classes_to_measure_again(
@@ -107,7 +139,7 @@ def with_earlier(settings: Settings, earlier: Earlier, forget: ForgetSet) -> For
 
     What remains beside it is what a network may be retrained on.
     """
-    before = earlier.on(forget.spec.dataset)
+    before = earlier.on(forget.spec)
     if not before or forget.spec.selection is None:
         return forget
     spec = forget.spec.model_copy(update={"selection": merge([forget.spec.selection, *before])})

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from prefect import task
 
@@ -15,7 +16,7 @@ from lethe.settings import Settings
 from lethe.unlearning.method import Method
 from model_registry import tags
 from model_registry.connection import connect, experiment_id
-from model_registry.lineage import already_forgotten, refused_run, successor_for
+from model_registry.lineage import already_forgotten, ancestry, refused_run, successor_for
 from model_registry.page import SuccessorPage, append_note, write_pages
 from model_registry.pull import PulledVersion
 from model_registry.register import register_version, weights_digest
@@ -27,6 +28,9 @@ from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.record import Record, deciding_tags, forgotten_tag, gates_key, method_key
 from tasks.report import write_report
 from tasks.statement import build_statement
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 PARTS = {
     Part.FORGET_TRAIN: "forgotten rows, training",
@@ -131,6 +135,27 @@ def register_successor(record: Record, outcome: Outcome) -> Finished:
     return _finished(statement)
 
 
+@task(**SAFE_TO_RETRY)
+def mark_candidate(settings: Settings, successor: VersionRef) -> None:
+    """Put the alias `candidate` on a successor, unless it is served or on a later version already.
+
+    Before the ledger learns of it: the next edit of the model begins there, whoever makes it, and
+    however this process ends.
+    """
+    client = connect(settings)
+    aliases = client.get_registered_model(successor.name).aliases
+    for number in aliases.values():
+        on = VersionRef(successor.name, int(number))
+        if successor.number in _numbers(client, on):
+            return
+    client.set_registered_model_alias(successor.name, tags.CANDIDATE, str(successor.number))
+
+
+def _numbers(client: "MlflowClient", ref: VersionRef) -> set[int]:
+    """Numbers of a version and those it came from."""
+    return {int(record.version) for record in ancestry(client, ref)}
+
+
 @task(**IN_MEMORY)
 def record_refusal(record: Record, outcome: Outcome) -> Finished:
     """Keep the record of a refusal; no version is registered and no alias moves."""
@@ -157,6 +182,7 @@ def _finished(statement: Statement) -> Finished:
     parent = said.parent.uri.removeprefix("models:/")
     uri = None if said.successor is None else said.successor.uri.removeprefix("models:/")
     successor = None if uri is None else parse_number(uri)
+    sha256 = digest(statement)  # once: it grows with the number of requests
     facts = {
         request.id: Facts(
             rows=request.rows,
@@ -164,7 +190,7 @@ def _finished(statement: Statement) -> Finished:
             successor=uri,
             verdict=said.verdict,
             run_id=said.run_id,
-            statement=digest(statement),
+            statement=sha256,
             forget_accuracy=request.recognised,
         )
         for request in said.requests

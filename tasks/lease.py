@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from lethe.deletion.ledger.errors import LeaseLostError
+from lethe.deletion.ledger.errors import LeaseLostError, LedgerUnavailableError
 from lethe.deletion.ledger.types import Batch
+from lethe.errors import LetheError
 from tasks.desk import Desk
 
 RENEWALS_PER_LEASE = 4
@@ -16,21 +17,28 @@ def leased(desk: Desk, batch: Batch) -> Iterator[None]:
     """Renew the lease in the background; give it up when the block ends, however it ends.
 
     What the block has not concluded stays in progress, for the next claim to go on with. A lost
-    lease is not reported from here: every change under it is refused by the ledger itself.
+    lease is not reported from here: every change under it is refused by the ledger itself. An
+    attempt counts unless the block said, by an error of Lethe's own, that something it needs does
+    not answer: an outage may last as long as it likes and fails nobody.
     """
     stop = threading.Event()
+    counted = True
 
     def renew() -> None:
         while not stop.wait(desk.lease.total_seconds() / RENEWALS_PER_LEASE):
-            with suppress(LeaseLostError):
+            # A database that is away for a moment must not end the heartbeat.
+            with suppress(LeaseLostError, LedgerUnavailableError):
                 desk.ledger.renew(batch, desk.lease)
 
     heartbeat = threading.Thread(target=renew, name="lethe-lease", daemon=True)
     heartbeat.start()
     try:
         yield
+    except LetheError:
+        counted = False
+        raise
     finally:
         stop.set()
         heartbeat.join()
-        with suppress(LeaseLostError):
-            desk.ledger.surrender(batch)
+        with suppress(LeaseLostError, LedgerUnavailableError):
+            desk.ledger.surrender(batch, counted=counted)

@@ -12,13 +12,14 @@ from lethe.data.prepare import ensure_prepared
 from lethe.data.union import merge
 from lethe.deletion.ledger.types import Batch
 from lethe.deletion.request import DeletionRequest
-from lethe.errors import ForgetSetError, ModelError
+from lethe.errors import ForgetSetError, MethodError, ModelError
 from lethe.keys import record_key
 from lethe.settings import Settings
 from lethe.unlearning.method import Method, check_can_forget, load_method
 from model_registry.connection import connect
 from model_registry.lineage import newest_of_line
 from model_registry.pull import PulledVersion, pull_version
+from tasks.earlier import Earlier
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.retraining import NAME as RETRAIN
 from tasks.retraining import Retraining, check_can_retrain
@@ -93,16 +94,24 @@ def evaluation_set(settings: Settings, request: DeletionRequest, forget: ForgetS
     return resolve(spec, max_share=1.0, key=record_key(settings.record_key_file), missing_ok=True)
 
 
-def check_way(parent: PulledVersion, forget: ForgetSet, method: Method) -> None:
+def check_way(parent: PulledVersion, forget: ForgetSet, method: Method, earlier: Earlier) -> None:
     """Refuse a method that cannot do what is asked.
 
     Raises:
-        MethodError: if it does not forget this kind of selection.
+        MethodError: if it does not forget this kind of selection, or would bring back what the
+            line forgot before.
         ModelError: if it is to retrain a parent that does not say how it was trained.
     """
     check_can_forget(method, forget.kind)
-    if method.name == RETRAIN:
-        check_can_retrain(parent)
+    if method.name != RETRAIN:
+        return
+    check_can_retrain(parent)
+    if forget.spec.whole or not earlier.can_be_left_out(forget.spec):
+        raise MethodError(
+            f"{parent.ref} cannot be retrained: what it, or a version before it, forgot is not "
+            f"selected from {forget.spec.dataset} and would be learned again. Nothing was "
+            f"registered. Name another method, or train a new model without that data."
+        )
 
 
 def check_classes(parent: PulledVersion, forget: ForgetSet) -> None:

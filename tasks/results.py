@@ -6,7 +6,6 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from lethe.deletion.ledger.types import Batch
-from lethe.errors import LetheError
 from tasks.finish import Finished
 
 
@@ -46,9 +45,7 @@ class BatchResult(BaseModel):
     error: str | None = None
 
     @classmethod
-    def of(
-        cls, batch: Batch, *, done: Finished | None = None, error: LetheError | None = None
-    ) -> Self:
+    def of(cls, batch: Batch, *, done: Finished | None = None, error: str | None = None) -> Self:
         """The result of a batch that was carried out, forgotten before, or not carried out."""
         return cls(
             batch_id=batch.id,
@@ -57,7 +54,7 @@ class BatchResult(BaseModel):
             successor=None if done is None else str(done.successor),
             verdict=None if done is None else done.verdict,
             run_id=None if done is None else done.run_id,
-            error=None if error is None else str(error),
+            error=error,
         )
 
 

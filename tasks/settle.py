@@ -1,12 +1,15 @@
 """What follows a registration: the alias moves, the request is completed."""
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterable, Sequence
 
+from mlflow.exceptions import MlflowException
 from prefect import task
 
 from lethe.deletion.ledger.types import Entry
 from lethe.deletion.policy.judge import plan
 from lethe.deletion.states import State
+from lethe.errors import LetheError
 from lethe.settings import Settings
 from model_registry import tags
 from model_registry.aliases import promote
@@ -14,10 +17,11 @@ from model_registry.connection import connect
 from model_registry.lineage import ancestry
 from model_registry.version import VersionRef, find_version, parse_number
 from tasks.desk import Desk
-from tasks.finish import read_finished
+from tasks.finish import mark_candidate, read_finished
 from tasks.policy import SAFE_TO_RETRY
 
 PAGE = 500
+log = logging.getLogger("lethe.settle")
 
 
 @task(**SAFE_TO_RETRY)
@@ -28,30 +32,52 @@ def settle(
 
     Whether the alias moves says `wanted`, else the policy, else the setting `models.promote`. A
     request whose successor nobody serves waits as `registered`; it goes on when somebody promotes
-    that version or a later one of its line. Every step does nothing twice.
+    that version or a later one of its line. One whose successor came to stand beside what is served
+    is carried out again. Every step does nothing twice.
 
     Returns:
         The alias that each successor dealt with is served by, or `candidate`, by NAME/NUMBER.
     """
     aliases: dict[str, str] = {}
-    found = _by_successor(_to_settle(desk, ids, asked=wanted is not None))
+    found = _grouped(desk.settings, _to_settle(desk, ids, asked=wanted is not None))
     # The newest last: the alias `candidate` is to end on it.
-    for successor in sorted(found, key=lambda one: parse_number(one).number):
-        entries, ref = found[successor], parse_number(successor)
-        rule = plan(desk.policy, entries[0].request.model, desk.settings)
-        served = _alias(desk.settings, entries[0].request.model)
-        promoted = _promote(desk.settings, ref, served, wanted=rule.promote, asked=wanted)
-        aliases[successor] = served if promoted else tags.CANDIDATE
-        if promoted:
-            desk.ledger.many.move(
-                [entry.id for entry in entries if entry.state is State.REGISTERED],
-                State.PROMOTED,
-                actor=desk.worker,
-                reason=f"The alias {served} is on it",
-            )
-        if promoted or rule.complete_when == "registered":
-            complete(desk, entries)
+    for successor, served in sorted(found, key=_number):
+        entries = found[successor, served]
+        try:
+            aliases[successor] = _settle(desk, entries, parse_number(successor), served, wanted)
+        except (LetheError, MlflowException) as error:
+            if ids is not None:
+                raise
+            # One version that somebody deleted must not keep the others from their end.
+            log.warning("%s was not settled: %s", successor, type(error).__name__)
     return aliases
+
+
+def _settle(
+    desk: Desk, entries: Sequence[Entry], successor: VersionRef, served: str, wanted: bool | None
+) -> str:
+    rule = plan(desk.policy, entries[0].request.model, desk.settings)
+    promoted = _promote(desk.settings, successor, served, wanted=rule.promote, asked=wanted)
+    if promoted:
+        desk.ledger.many.move(
+            [entry.id for entry in entries],
+            State.PROMOTED,
+            actor=desk.worker,
+            reason=f"The alias {served} is on it",
+        )
+    if promoted or rule.complete_when == "registered":
+        complete(desk, entries)
+    elif _is_beside(desk.settings, successor, served):
+        # Who named a version by number asked for that one; the others asked for what is served.
+        desk.ledger.many.again(
+            [entry.id for entry in entries if "@" in entry.request.model],
+            actor=desk.worker,
+            reason=f"{successor} is beside the line that {served} is on, which still remembers",
+        )
+        return tags.CANDIDATE
+    if not promoted:
+        mark_candidate.fn(desk.settings, successor)
+    return served if promoted else tags.CANDIDATE
 
 
 def complete(desk: Desk, entries: Iterable[Entry]) -> None:
@@ -83,15 +109,17 @@ def _to_settle(desk: Desk, ids: Collection[str] | None, *, asked: bool) -> list[
     return found
 
 
-def _by_successor(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
+def _grouped(settings: Settings, entries: Iterable[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """Requests by their successor and the alias that it is to be served by."""
+    found: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        found.setdefault(str(entry.facts.successor), []).append(entry)
+        alias = entry.request.model.partition("@")[2] or settings.models.alias
+        found.setdefault((str(entry.facts.successor), alias), []).append(entry)
     return found
 
 
-def _alias(settings: Settings, model: str) -> str:
-    return model.partition("@")[2] or settings.models.alias
+def _number(key: tuple[str, str]) -> int:
+    return parse_number(key[0]).number
 
 
 def _promote(
@@ -112,10 +140,7 @@ def _promote(
         move = asked
     elif tags.ROLLED_BACK_AT in record.tags:
         move = False  # only an explicit wish overrules whoever rolled it back
-    if move and utility_shown(settings, record.run_id) and promote(client, successor, alias):
-        return True
-    client.set_registered_model_alias(successor.name, tags.CANDIDATE, str(successor.number))
-    return False
+    return move and utility_shown(settings, record.run_id) and promote(client, successor, alias)
 
 
 def _serves(settings: Settings, successor: VersionRef, alias: str) -> bool:
@@ -125,6 +150,18 @@ def _serves(settings: Settings, successor: VersionRef, alias: str) -> bool:
         return False
     now, _ = find_version(client, f"{successor.name}/{on}")
     return successor.number in {int(record.version) for record in ancestry(client, now)}
+
+
+def _is_beside(settings: Settings, successor: VersionRef, alias: str) -> bool:
+    """Whether the alias is on a version that the successor neither came from nor led to.
+
+    Nothing then ever brings the successor into service, and what serves still remembers.
+    """
+    client = connect(settings)
+    on = client.get_registered_model(successor.name).aliases.get(alias)
+    if on is None or _serves(settings, successor, alias):
+        return False
+    return int(on) not in {int(record.version) for record in ancestry(client, successor)}
 
 
 def utility_shown(settings: Settings, run_id: str) -> bool:

@@ -10,6 +10,7 @@ from itertools import groupby
 from prefect import task
 
 from lethe.data.attribution import Weight, weigh_selections
+from lethe.data.errors import RemoteError
 from lethe.deletion.ledger.types import Entry, Facts, Judgement
 from lethe.deletion.policy.judge import weigh
 from lethe.deletion.policy.model import Policy
@@ -27,13 +28,14 @@ def weigh_requests(
 ) -> dict[str, int]:
     """Weigh every approved request that was not weighed yet, or those of the ids given.
 
-    A data set that cannot be read at the moment leaves its requests as they are, for the next run.
+    A remote that does not answer leaves its requests as they are, for the next run; they are not
+    carried out before. A data set that is not there holds them, for a person to look at.
 
     Returns:
-        How many went on, how many wait for a person now, how many were rejected, and how many
-        could not be weighed.
+        How many went on, how many wait for a person now, how many were rejected, held, and not
+        weighed.
     """
-    counted = {"ready": 0, "awaiting_approval": 0, "rejected": 0, "unreadable": 0}
+    counted = {"ready": 0, "awaiting_approval": 0, "rejected": 0, "held": 0, "unreadable": 0}
     found = _approved(desk, models) if ids is None else map(desk.ledger.get, ids)
     entries = [e for e in found if e.state is State.APPROVED and e.facts.missing is None]
     for (repository, dataset, rev), group in groupby(sorted(entries, key=_place), key=_place):
@@ -42,17 +44,25 @@ def weigh_requests(
             weights = weigh_selections(
                 repository, dataset, rev, [e.request.forget.selection for e in several]
             )
-        except DataError:
+        except RemoteError:
             counted["unreadable"] += len(several)
             continue
-        desk.ledger.many.set_facts(
-            {
-                entry.id: Facts(rows=w.rows, share=w.share, missing=w.missing)
-                for entry, w in zip(several, weights.each, strict=True)
+        except DataError as error:
+            unread = Judgement(State.HELD, f"Its data set cannot be read: {type(error).__name__}")
+            judged: dict[str, tuple[Facts, Judgement | None]] = {
+                entry.id: (Facts(), unread) for entry in several
             }
-        )
-        for entry, weight in zip(several, weights.each, strict=True):
-            counted[_place_by_weight(desk, entry, weight)] += 1
+        else:
+            judged = {
+                entry.id: (
+                    Facts(rows=weight.rows, share=weight.share, missing=weight.missing),
+                    judge_weight(desk.policy, entry, weight),
+                )
+                for entry, weight in zip(several, weights.each, strict=True)
+            }
+        for state in desk.ledger.many.weigh(judged, actor=desk.worker).values():
+            name = "ready" if state is State.APPROVED else str(state)
+            counted[name] = counted.get(name, 0) + 1
     return counted
 
 
@@ -72,22 +82,6 @@ def judge_weight(policy: Policy, entry: Entry, weight: Weight) -> Judgement | No
     if entry.request.forget.whole:
         return None  # made to be forgotten: its share of itself says nothing
     return weigh(policy, entry, dataset_share=weight.dataset_share, class_share=weight.class_share)
-
-
-def _place_by_weight(desk: Desk, entry: Entry, weight: Weight) -> str:
-    judgement = judge_weight(desk.policy, entry, weight)
-    if judgement is None:
-        return "ready"
-    if judgement.state is State.REJECTED:
-        desk.ledger.reject(entry.id, actor=desk.worker, reason=judgement.reason)
-        return "rejected"
-    placed = desk.ledger.require_approval(
-        entry.id,
-        needed=judgement.approvals_needed,
-        reason=judgement.reason,
-        actor=desk.worker,
-    )
-    return "ready" if placed.state is State.APPROVED else "awaiting_approval"
 
 
 def _approved(desk: Desk, models: Collection[str] | None) -> Iterable[Entry]:

@@ -2,7 +2,8 @@
 
 received -> (duplicate | rejected) -> awaiting_approval -> approved -> (held) -> in_progress
 -> (refused | failed) -> registered -> promoted -> erasing -> completed | partial;
-cancelled from any state before in_progress.
+cancelled from any state before in_progress. Back to approved leads: a second try of what was refused
+or failed, and a successor that came to stand beside what is served.
 """
 
 from enum import StrEnum
@@ -73,8 +74,9 @@ MOVES = MappingProxyType(
         # An operator may have it tried again.
         State.REFUSED: frozenset({State.APPROVED}),
         State.FAILED: frozenset({State.APPROVED}),
+        # Back to approved when its successor came to stand beside the line that is served.
         State.REGISTERED: frozenset(
-            {State.PROMOTED, State.ERASING, State.COMPLETED, State.PARTIAL}
+            {State.APPROVED, State.PROMOTED, State.ERASING, State.COMPLETED, State.PARTIAL}
         ),
         State.PROMOTED: frozenset({State.ERASING, State.COMPLETED, State.PARTIAL}),
         State.ERASING: frozenset({State.COMPLETED, State.PARTIAL}),

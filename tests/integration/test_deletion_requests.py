@@ -282,3 +282,71 @@ def test_moving_the_alias_by_hand_is_seen_in_the_requests(policy):
     last = entry(request).history[-1]
     assert (last.after, last.actor.partition(":")[0]) == (State.COMPLETED, "cli")
     assert "digits/2 was rolled back" in last.reason
+
+
+def test_a_successor_that_came_to_stand_beside_what_is_served_is_made_again_on_top_of_it(policy):
+    """Somebody else edited and promoted the version that was served: it still remembers."""
+    policy("promote = false")
+    first = ask(classes=("3",))
+    deletion_requests()
+    unlearn(ask(classes=("5",)), promote=True)
+    assert champion() == 3  # made from version 1, as version 2 was
+    policy()
+    deletion_requests()
+    assert (states(first), champion()) == ([State.COMPLETED], 4)
+    client = connect(load_settings())
+    assert client.get_model_version("digits", "4").tags[tags.PARENT] == "digits/3"
+    assert "beside" in " ".join(str(move.reason) for move in entry(first).history)
+
+
+def test_a_killed_run_leaves_its_successor_to_be_built_upon(policy, monkeypatch):
+    """Between the ledger's note and the alias: the next edit must not begin at the parent."""
+    import flows.deletion_requests
+
+    first = ask(classes=("3",))
+    with monkeypatch.context() as broken:
+        calls = iter([{}])
+        broken.setattr(flows.deletion_requests, "settle", lambda *_, **__: next(calls))
+        with pytest.raises(BaseException, match=r".*"):
+            deletion_requests()
+    assert (states(first), champion()) == ([State.REGISTERED], 1)
+    second = ask(classes=("5",))
+    monkeypatch.setattr(flows.deletion_requests, "settle", lambda *_, **__: {})
+    deletion_requests()
+    client = connect(load_settings())
+    assert client.get_model_version("digits", "3").tags[tags.PARENT] == "digits/2"
+    assert states(first, second) == [State.REGISTERED] * 2
+
+
+def test_rows_are_not_retrained_where_that_would_bring_back_what_was_forgotten(policy):
+    policy("ladder = [{retrain = true}]")
+    spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=("3",)), whole=True)
+    elsewhere = file_request(
+        load_settings(),
+        DeletionRequest(model="digits/1", forget=spec, evaluation="data/digits"),
+    ).id
+    unlearn(elsewhere, method="pte", promote=True)
+    rows = ask(samples=("digits-0004",))
+    deletion_requests()
+    assert states(rows) == [State.FAILED]
+    assert "cannot be retrained" in entry(rows).reason
+
+
+def test_a_request_that_a_person_holds_while_it_is_weighed_stays_held_and_harms_no_other(
+    policy, monkeypatch
+):
+    import tasks.weigh
+
+    held, waiting = ask(classes=("1",)), ask(classes=("2",))
+    policy("approve_above = { class = 0.5 }", more=CLI)
+    count = tasks.weigh.weigh_selections
+
+    def while_counting(*args):
+        with open_desk(load_settings()) as desk:
+            desk.ledger.hold(held, actor="dpo", reason="Litigation 2026-4")
+        return count(*args)
+
+    monkeypatch.setattr(tasks.weigh, "weigh_selections", while_counting)
+    deletion_requests()
+    assert states(held, waiting) == [State.HELD, State.AWAITING_APPROVAL]
+    assert versions() == [1]

@@ -8,17 +8,25 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import typer
+import yaml
 from typer.exceptions import TyperException
 
 from cli.main import app
 from lethe import errors
+from lethe.audit import predicate
+from lethe.deletion.states import MOVES, State
 from lethe.settings import Settings, leaves, origins
 from model_registry import tags
 from tasks import report, train
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "infra" / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 MAX_PICTURE_BYTES = 150_000
 
@@ -165,6 +173,63 @@ def test_pictures_of_the_report_are_listed():
     assert drawn
     for name in {one or other for one, other in drawn}:
         assert f"`{name}.png`" in read(DOCS / "lineage.md")
+
+
+def test_every_state_and_every_move_is_on_the_page_of_requests():
+    text = read(DOCS / "requests.md")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*)\|$", text, re.MULTILINE)
+    said = {state: re.findall(r"`(\w+)`", cell) for state, cell in rows}
+    assert len(rows) == len(State)
+    assert {state: sorted(to) for state, to in said.items()} == {
+        state.value: sorted(MOVES[state]) for state in State
+    }
+
+
+def test_the_picture_of_states_shows_moves_that_there_are():
+    picture = re.search(r"```mermaid\n(.*?)```", read(DOCS / "requests.md"), re.DOTALL)[1]
+    drawn = re.findall(r"^    (\w+) --> (\w+)$", picture, re.MULTILINE)
+    assert len(drawn) == len(set(drawn)) == picture.count("-->") - 1  # one leads in
+    assert {(a, b) for a, b in drawn if State(b) not in MOVES[State(a)]} == set()
+    assert {State(name) for pair in drawn for name in pair} == set(State) - {
+        State.CANCELLED,  # from nearly everywhere
+        State.ERASING,
+    }
+
+
+def test_every_deployment_is_on_the_page_of_requests():
+    text = read(DOCS / "requests.md")
+    deployments = yaml.safe_load(read(ROOT / "prefect.yaml"))["deployments"]
+    assert deployments
+    for one in deployments:
+        file, _, function = one["entrypoint"].partition(":")
+        flow = re.search(rf'@flow\(name="([\w-]+)"[^\n]*\)\ndef {function}\(', read(ROOT / file))
+        assert f"| `{flow[1]}/{one['name']}` |" in text
+
+
+def test_numbers_on_the_page_of_requests_are_those_of_the_code():
+    text = " ".join(read(DOCS / "requests.md").split())
+    for number, file, written in (
+        ("max_batches: int = 64", "flows/deletion_requests.py", "A run stops after 64 batches"),
+        ("MAX_ATTEMPTS = 5", "flows/carry_out.py", "taken up five times"),
+        ("RENEWALS_PER_LEASE = 4", "tasks/lease.py", "renews the lease four times"),
+    ):
+        assert number in read(ROOT / file)
+        assert written in text
+
+
+def test_the_fields_of_a_request_in_the_statement_are_listed():
+    text = read(DOCS / "lineage.md").split("## The statement", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|", text, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(predicate.Request.model_fields)
+
+
+def test_every_page_is_linked_from_the_first_one():
+    linked = {
+        (DOCS / target).resolve()
+        for target in re.findall(r"\]\(([^)#\s]+)\)", read(DOCS / "README.md"))
+        if not re.match(r"[a-z]+:", target)
+    }
+    assert {page.resolve() for page in DOCS.rglob("*.md")} - {DOCS / "README.md"} <= linked
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

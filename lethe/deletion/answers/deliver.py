@@ -217,7 +217,7 @@ def _send_group(
         problem = down or _try(ledger, senders[letter.kind], letter)
         if problem is None:
             ledger.sent(letter)
-            total += Delivered(sent=1)
+            total += Delivered(sent=letter.kind != "duplicates")
             continue
         total += _put_back(ledger, letter, problem, rules)
         if problem.down:

@@ -164,8 +164,8 @@ def split(tx: Transaction, batch: Batch, groups: Sequence[Sequence[str]]) -> lis
     return ids
 
 
-def surrender(tx: Transaction, batch: Batch) -> None:
-    """End the lease now; the attempt does not count, for its worker lived to say so.
+def surrender(tx: Transaction, batch: Batch, *, counted: bool) -> None:
+    """End the lease now; whether the attempt counts is for its worker to say.
 
     A finished batch has no lease; that is no error.
 
@@ -176,7 +176,7 @@ def surrender(tx: Transaction, batch: Batch) -> None:
     if row is None or row.token != batch.token:
         raise _lost(batch)
     if row.finished_at is None and row.lease_until is not None:
-        _set(tx, batch.id, lease_until=None, attempt=row.attempt - 1)
+        _set(tx, batch.id, lease_until=None, attempt=row.attempt - (not counted))
 
 
 def add_batch(

@@ -40,11 +40,14 @@ def claim(
     models: Collection[str] | None,
     ids: Collection[str] | None,
     skip: Collection[str],
+    weighed: bool,
     now: datetime | None,
 ) -> Batch | None:
     """Lease a batch, or none if there is nothing to do."""
     tx = tx if now is None else replace(tx, now=now)
-    batch_id = _begun(tx, models, ids, skip) or _new(tx, worker, limit, models, ids)
+    batch_id = _begun(tx, models, ids, skip) or _new(
+        tx, worker, limit, models, ids, weighed=weighed
+    )
     if batch_id is None:
         return None
     tx.sql.execute(
@@ -94,6 +97,8 @@ def _new(
     limit: int,
     models: Collection[str] | None,
     ids: Collection[str] | None,
+    *,
+    weighed: bool,
 ) -> str | None:
     """A new batch of approved requests, of a model of which nothing is begun."""
     begun = select(batches.c.model_name).where(UNFINISHED)
@@ -104,6 +109,7 @@ def _new(
             requests.c.model_name.not_in(begun),
             *_of(requests, models),
             *_among(ids),
+            *([requests.c.missing.is_not(None)] if weighed else []),
         )
         .order_by(*urgency())
     )

@@ -280,6 +280,7 @@ class Ledger:
         models: Collection[str] | None = None,
         ids: Collection[str] | None = None,
         skip: Collection[str] = (),
+        weighed: bool = False,
         now: datetime | None = None,
     ) -> Batch | None:
         """Lease the next batch for a worker; None if there is nothing it could do now.
@@ -293,9 +294,10 @@ class Ledger:
             models: only these, by registered name, or by name and alias or number.
             ids: only these requests, or batches that hold one of them.
             skip: ids of batches that were begun and are to be passed over.
+            weighed: begin only with requests of which it is known how much they ask for.
             now: in place of the clock's time.
         """
-        which = partial(claims.claim, models=models, ids=ids, skip=skip)
+        which = partial(claims.claim, models=models, ids=ids, skip=skip, weighed=weighed)
         step = partial(which, lease=lease, limit=limit, now=now)
         return self._run.write(step, checked_actor(worker))
 
@@ -338,13 +340,17 @@ class Ledger:
         """
         return self._run.write(batches.split, batch, groups)
 
-    def surrender(self, batch: Batch) -> None:
+    def surrender(self, batch: Batch, *, counted: bool = False) -> None:
         """End the lease now; the batch goes to the next claim.
+
+        Args:
+            batch: of this worker.
+            counted: whether the attempt counts.
 
         Raises:
             LeaseLostError: if it is another worker's by now.
         """
-        self._run.write(batches.surrender, batch)
+        self._run.write(batches.surrender, batch, counted=counted)
 
     # Letters
 

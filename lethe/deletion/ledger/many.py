@@ -4,18 +4,19 @@ ledger.many.set_facts({"req-1": Facts(rows=12), ...})
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from sqlalchemy import select, update
 
 from lethe.deletion.ledger.batches import UNFINISHED
 from lethe.deletion.ledger.errors import absent
-from lethe.deletion.ledger.history import NOTHING, advance_all, known
+from lethe.deletion.ledger.history import NOTHING, Step, advance_all, known
 from lethe.deletion.ledger.read import chunks, entries
 from lethe.deletion.ledger.requests import plain_step
 from lethe.deletion.ledger.tables import batches, requests
 from lethe.deletion.ledger.transaction import Transaction, Transactions, checked_actor
-from lethe.deletion.ledger.types import Entry, Facts
-from lethe.deletion.states import State
+from lethe.deletion.ledger.types import Entry, Facts, Judgement
+from lethe.deletion.states import MOVES, State
 
 
 class Many:
@@ -25,19 +26,35 @@ class Many:
         self._run = transactions
 
     def move(self, ids: Collection[str], to: State, *, actor: str, reason: str) -> int:
-        """Move requests on; those that are there already stay as they are.
+        """Move those requests on that may go there; the others stay as they are.
+
+        Two workers may settle the same requests: the second finds them further on.
 
         Returns:
             How many moved.
-
-        Raises:
-            RequestError: if one of them may not go there; then none moves.
         """
         return self._run.write(_move, ids, to, actor=checked_actor(actor), reason=reason)
 
     def set_facts(self, facts: Mapping[str, Facts]) -> None:
         """Keep those facts of each request that are not None."""
         self._run.write(_set_facts, facts)
+
+    def weigh(
+        self, weighed: Mapping[str, tuple[Facts, Judgement | None]], *, actor: str
+    ) -> dict[str, State]:
+        """Keep what approved requests weigh, and move them to where that leads.
+
+        A request that was decided upon otherwise in the meantime is left alone, and so is one that
+        a person approved and is to be approved again. None: it stays approved.
+
+        Returns:
+            The state of each request now.
+        """
+        return self._run.write(_weigh, weighed, actor=checked_actor(actor))
+
+    def again(self, ids: Collection[str], *, actor: str, reason: str) -> int:
+        """Have registered requests carried out again, in another batch; how many there were."""
+        return self._run.write(_again, ids, actor=checked_actor(actor), reason=reason)
 
     def forgotten_by(self, versions: Collection[str]) -> list[Entry]:
         """Requests whose successor is one of these versions, NAME/NUMBER, in the order of filing.
@@ -56,10 +73,38 @@ class Many:
 
 
 def _move(tx: Transaction, ids: Collection[str], to: State, *, actor: str, reason: str) -> int:
-    found = [entry for entry in _entries(tx, ids) if entry.state is not to]
+    found = [entry for entry in _entries(tx, ids) if to in MOVES[entry.state]]
     steps = [plain_step(entry, to, reason, NOTHING) for entry in found]
     advance_all(tx, steps, actor=actor)
     return len(steps)
+
+
+def _weigh(
+    tx: Transaction, weighed: Mapping[str, tuple[Facts, Judgement | None]], *, actor: str
+) -> dict[str, State]:
+    found = {entry.id: entry for entry in _entries(tx, weighed)}
+    approved = {name: entry for name, entry in found.items() if entry.state is State.APPROVED}
+    _set_facts(tx, {name: weighed[name][0] for name in approved})
+    steps = []
+    for name, entry in approved.items():
+        judgement = weighed[name][1]
+        if judgement is None or (judgement.state is State.AWAITING_APPROVAL and entry.approvals):
+            continue
+        changes: dict[str, Any] = {}
+        if judgement.state is State.AWAITING_APPROVAL:
+            changes = {"approvals_needed": max(1, judgement.approvals_needed)}
+        elif judgement.state is State.HELD:
+            changes = {"held_from": State.APPROVED}
+        steps.append(Step(entry, judgement.state, judgement.reason, weighed[name][0], changes))
+    moved = advance_all(tx, steps, actor=actor)
+    return {**{e.id: e.state for e in found.values()}, **{e.id: e.state for e in moved}}
+
+
+def _again(tx: Transaction, ids: Collection[str], *, actor: str, reason: str) -> int:
+    found = [entry for entry in _entries(tx, ids) if entry.state is State.REGISTERED]
+    steps = [Step(e, State.APPROVED, reason, changes={"batch_id": None}) for e in found]
+    advance_all(tx, steps, actor=actor)
+    return len(found)
 
 
 def _set_facts(tx: Transaction, facts: Mapping[str, Facts]) -> None:

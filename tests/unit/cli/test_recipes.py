@@ -27,10 +27,11 @@ def scope(registry):
         tags.PARENT: "digits/1",
     }
     registry.create_model_version("digits", "/nowhere", tags=forgot)
-    run = registry.create_run(
-        experiment, tags={tags.VERDICT: "refused", tags.REQUEST: "demo-digits-3"}
-    )
-    other = registry.create_run(experiment, run_name="other")
+    batch = re.search(r"batch-\w+", BLOCK)[0]
+    asked = {tags.VERDICT: "refused", tags.REQUEST: "demo-digits-3", tags.BATCH: batch}
+    run = registry.create_run(experiment, tags=asked)
+    others = {tags.REQUEST: "demo-digits-4", tags.BATCH: "batch-0"}
+    other = registry.create_run(experiment, run_name="other", tags=others)
     registry.log_metric(run.info.run_id, "drift/agreement", 0.5)
     registry.log_metric(other.info.run_id, "drift/agreement", 1.0)
     md5 = re.search(r'md5 = "(.+)"', BLOCK)[1]

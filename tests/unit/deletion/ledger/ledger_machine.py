@@ -4,14 +4,21 @@ After every step the ledger must hold what the model (`ledger_model`) holds, and
 sound in themselves. Subclasses say where a ledger with nothing in it is: `fresh()` gives its URL.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from ledger_model import Asked, Lost, Model, NotAllowed, name_of
+from ledger_model import Asked, Lost, Model, NotAllowed
+from ledger_soundness import (
+    check_batches,
+    check_duplicates,
+    check_histories,
+    check_letters,
+    key_of,
+)
 from ledger_tools import DAY, KEY, START, Clock, a_request, judged
 from sqlalchemy import select
 
@@ -19,19 +26,18 @@ from lethe.deletion.ledger.errors import LeaseLostError
 from lethe.deletion.ledger.ledger import open_ledger
 from lethe.deletion.ledger.tables import batches, letters, moves, requests
 from lethe.deletion.ledger.types import Arrival, ArrivalKind, Letter, Outcome
-from lethe.deletion.states import ANSWERED, MOVES, OPEN, State
+from lethe.deletion.states import ANSWERED, State
 from lethe.errors import RequestError
 
 LEASE = timedelta(minutes=1)
-SUBJECTS = tuple(f"p-{n}" for n in range(7))
+SUBJECTS = tuple(f"p-{n}" for n in range(5))
 MODELS = ("digits@champion", "digits/3", "watch@champion")
 ENDS = (State.REGISTERED, State.REFUSED, State.FAILED)
 NUMBERS = st.integers(0, 1000)
-CONTENTS = st.tuples(st.sampled_from(MODELS), st.sampled_from(SUBJECTS))
+# Mostly one model and mostly approved, so that there is much to batch, to split and to repeat.
+CONTENTS = st.tuples(st.sampled_from((MODELS[0], *MODELS)), st.sampled_from(SUBJECTS))
 JUDGEMENTS = st.tuples(
-    st.sampled_from(
-        (State.APPROVED, State.APPROVED, State.AWAITING_APPROVAL, State.HELD, State.REJECTED)
-    ),
+    st.sampled_from((*[State.APPROVED] * 5, State.AWAITING_APPROVAL, State.HELD, State.REJECTED)),
     st.integers(0, 2),
     st.sampled_from((None, 1, 2, 3)),
 )
@@ -57,7 +63,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def fresh(self):
         raise NotImplementedError
 
-    @initialize(first=st.lists(st.tuples(CONTENTS, JUDGEMENTS), min_size=2, max_size=8))
+    @initialize(first=st.lists(st.tuples(CONTENTS, JUDGEMENTS), min_size=4, max_size=10))
     def start(self, first):
         self.url, self.clock, self.model = self.fresh(), Clock(), Model()
         self.handles, self.sent, self.number, self.dies_in, self.seen = [], set(), 0, 0, 0
@@ -120,6 +126,15 @@ class LedgerMachine(RuleBasedStateMachine):
         to = {"hold": State.HELD, "cancel": State.CANCELLED, "reject": State.REJECTED}[what]
         with self.same(lambda: self.model.to(one, to)):
             getattr(self.ledger, what)(one.id, actor="dpo", reason="because")
+
+    @rule(pick=NUMBERS)
+    @precondition(lambda self: self.has(State.DUPLICATE))
+    def give_up_what_others_repeat(self, pick):
+        repeated = sorted({a.of for a in self.model.asked.values() if a.state == State.DUPLICATE})
+        one = self.model.asked[repeated[pick % len(repeated)]]
+        self.clock.forward(timedelta(milliseconds=1))
+        with self.same(lambda: self.model.to(one, State.CANCELLED)):
+            self.ledger.cancel(one.id, actor="dpo")
 
     @rule(pick=NUMBERS)
     @precondition(lambda self: self.has(State.HELD))
@@ -349,59 +364,10 @@ class LedgerMachine(RuleBasedStateMachine):
         assert held == {
             a.id: (a.state, a.of, a.batch, a.held_from) for a in self.model.asked.values()
         }
-        self.check_histories(rows, found["moves"])
-        self.check_batches(rows, found["batches"])
-        self.check_letters(found["moves"], found["letters"])
+        check_histories(rows, found["moves"])
+        check_duplicates(rows)
+        check_batches(rows, found["batches"], self.clock.now)
+        check_letters(found["moves"], found["letters"], self.sent)
         new = found["moves"][self.seen :]
         self.steps.update(["steps", *(line.after for line in new if line.before != line.after)])
         self.seen += len(new)
-
-    def check_histories(self, rows, lines):
-        histories = defaultdict(list)
-        for line in lines:
-            histories[line.request_id].append(line)
-        assert histories.keys() == rows.keys()
-        for name, history in histories.items():
-            now = None
-            for line in history:
-                assert line.before == now
-                if now is None:
-                    assert line.after == State.RECEIVED
-                elif line.after != now:
-                    assert line.after in MOVES[State(now)]
-                now = line.after
-            assert now == rows[name].state
-        for row in rows.values():
-            if row.state == State.DUPLICATE:
-                assert rows[row.duplicate_of].state in OPEN | {
-                    State.COMPLETED,
-                    State.PARTIAL,
-                    State.REFUSED,
-                    State.FAILED,
-                }
-                assert rows[row.duplicate_of].content_digest == row.content_digest
-
-    def check_batches(self, rows, found):
-        under_way = {b.id: b for b in found if b.finished_at is None}
-        live = Counter(
-            name_of(b.model)
-            for b in under_way.values()
-            if b.lease_until is not None and b.lease_until > self.clock.now
-        )
-        assert all(number == 1 for number in live.values())
-        begun = Counter(r.batch_id for r in rows.values() if r.state == State.IN_PROGRESS)
-        assert begun.keys() == under_way.keys()
-
-    def check_letters(self, lines, found):
-        owed = [
-            key_of(line.request_id, line.after, line.at)
-            for line in lines
-            if line.after in ANSWERED and line.before != line.after
-        ]
-        assert Counter(letter.key for letter in found) == Counter(owed)
-        assert {letter.key for letter in found if letter.sent_at is not None} == self.sent
-
-
-def key_of(request_id, state, at):
-    """A letter's key; two moves of a request never have the same time here."""
-    return f"{request_id}:{State(state)}:{at.isoformat()}"

@@ -3,7 +3,7 @@
 import pytest
 from ledger_tools import MINUTE, Announced, a_request, an_arrival, judged, states_of
 
-from lethe.deletion.ledger.types import Facts, Outcome
+from lethe.deletion.ledger.types import Facts, Judgement, Outcome
 from lethe.deletion.states import State
 from lethe.errors import RequestError
 
@@ -42,11 +42,53 @@ def test_what_is_there_already_stays_and_is_not_told_again(registered):
     assert registered.get("req-1").reason == "served"
 
 
-def test_if_one_may_not_move_none_does(registered):
+def test_those_that_may_not_go_there_stay_and_hold_up_no_other(registered):
+    """Two workers settle the same requests: the second finds some of them further on."""
     registered.file(a_request("p-4", id="req-4"), judged(), actor="cli")
-    with pytest.raises(RequestError, match="req-4 is approved and cannot become promoted"):
-        registered.many.move([*NAMES, "req-4"], State.PROMOTED, actor="worker-1", reason="x")
-    assert all_states(registered) == [State.REGISTERED] * 3
+    registered.many.move(NAMES[:1], State.PROMOTED, actor="worker-1", reason="served")
+    registered.many.move(NAMES[:1], State.COMPLETED, actor="worker-1", reason="Done")
+    moved = registered.many.move([*NAMES, "req-4"], State.PROMOTED, actor="worker-2", reason="x")
+    assert moved == 2
+    assert all_states(registered) == [State.COMPLETED, State.PROMOTED, State.PROMOTED]
+    assert registered.get("req-4").state is State.APPROVED
+
+
+def test_weighing_changes_what_is_approved_and_nothing_that_was_decided_meanwhile(ledger):
+    for name in [*NAMES, "req-4"]:
+        ledger.file(a_request(f"p-{name}", id=name), judged(), actor="cli")
+    ledger.hold("req-1", actor="dpo", reason="Litigation")
+    ask = Judgement(State.AWAITING_APPROVAL, "too much", approvals_needed=2)
+    no = Judgement(State.REJECTED, "nothing is there")
+    heavy = Facts(rows=9, missing=0)
+    found = ledger.many.weigh(
+        {"req-1": (heavy, no), "req-2": (heavy, ask), "req-3": (heavy, no), "req-4": (heavy, None)},
+        actor="worker-1",
+    )
+    assert list(found.values()) == [
+        State.HELD,
+        State.AWAITING_APPROVAL,
+        State.REJECTED,
+        State.APPROVED,
+    ]
+    assert ledger.get("req-1").facts.rows is None
+    assert ledger.get("req-2").approvals_needed == 2
+    assert ledger.get("req-4").facts.rows == 9
+
+
+def test_only_what_was_weighed_is_begun_where_that_is_asked(ledger):
+    for name in NAMES:
+        ledger.file(a_request(f"p-{name}", id=name), judged(), actor="cli")
+    assert ledger.claim("worker-1", lease=MINUTE, limit=10, weighed=True) is None
+    ledger.many.weigh({"req-2": (Facts(missing=0), None)}, actor="worker-1")
+    batch = ledger.claim("worker-1", lease=MINUTE, limit=10, weighed=True)
+    assert [entry.id for entry in batch.entries] == ["req-2"]
+
+
+def test_what_is_registered_can_be_made_again_in_another_batch(registered):
+    assert registered.many.again(NAMES, actor="worker-1", reason="beside") == 3
+    assert registered.many.again(NAMES, actor="worker-1", reason="beside") == 0
+    again = registered.claim("worker-1", lease=MINUTE, limit=10)
+    assert sorted(entry.id for entry in again.entries) == NAMES
 
 
 def test_if_one_is_not_there_none_moves(registered):
