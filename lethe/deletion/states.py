@@ -2,8 +2,8 @@
 
 received -> (duplicate | rejected) -> awaiting_approval -> approved -> (held) -> in_progress
 -> (refused | failed) -> registered -> promoted -> erasing -> completed | partial;
-cancelled from any state before in_progress. Back to approved leads a second try of what was refused or
-failed, and a successor that came to stand beside what is served.
+cancelled from any state before in_progress. Back to approved leads a second try of what was refused
+or failed, and a successor that came to stand beside what is served.
 """
 
 from enum import StrEnum

@@ -136,7 +136,8 @@ def _free(tx: Transaction, gone: Callable[[str], bool]) -> list[str]:
 def _entries(tx: Transaction, ids: Collection[str]) -> list[Entry]:
     found: list[Entry] = []
     for part in chunks(ids):
-        found += entries(tx, select(requests).where(requests.c.id.in_(part)))
+        query = select(requests).where(requests.c.id.in_(part)).order_by(requests.c.seq)
+        found += entries(tx, query)
     if missing := set(ids) - {entry.id for entry in found}:
         raise absent(min(missing))
     return found
