@@ -98,8 +98,9 @@ def introduction(policy: Policy, address: tuple[Any, ...], now: datetime) -> lis
     lines += [
         f"  POST {_PATHS.get(source.kind, '/webhooks/{}').format(name)} ({source.kind})"
         for name, source in sorted(policy.sources.items())
+        if source.kind != "cli"
     ]
-    if not policy.sources:
+    if len(lines) == 1:
         lines.append("  no source: write some into the policy, see docs/policy.md")
     return lines + [f"  WARNING {text}" for text in lacking(policy, now)]
 
@@ -108,6 +109,8 @@ def lacking(policy: Policy, now: datetime) -> list[str]:
     """Sources and tokens from which nothing can be believed, for their secret is not set."""
     found = []
     for name, source in sorted(policy.sources.items()):
+        if source.kind == "cli":
+            continue  # people with a shell need no secret
         tokens = [t.secret for t in policy.tokens if t.source == name and "submit" in t.may]
         wrong = problems([*source.secrets, *tokens], now)
         if wrong:

@@ -100,7 +100,7 @@ def not_sent(tx: Transaction, letter: Letter, error: str, retry_at: datetime | N
 def owed(tx: Transaction) -> dict[str, int]:
     """How many letters of each kind wait to be sent."""
     query = select(letters.c.kind, func.count()).where(_OWED).group_by(letters.c.kind)
-    return dict(tx.sql.execute(query).all())
+    return {row[0]: row[1] for row in tx.sql.execute(query)}
 
 
 def dead(tx: Transaction) -> list[tuple[str, str, str | None, str | None, datetime]]:

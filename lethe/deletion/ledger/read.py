@@ -102,7 +102,7 @@ def find(
 def counts(tx: Transaction) -> dict[State, int]:
     """How many requests are in each state, zeros included."""
     query = select(requests.c.state, func.count()).group_by(requests.c.state)
-    found: dict[str, int] = dict(tx.sql.execute(query).all())
+    found: dict[str, int] = {row[0]: row[1] for row in tx.sql.execute(query)}
     return {state: found.get(str(state), 0) for state in State}
 
 

@@ -268,13 +268,14 @@ class LedgerMachine(RuleBasedStateMachine):
     def crash_inside(self, pick, content, how):
         """Whatever is under way when the process dies has not happened."""
         request, judgement, _ = self.new(content, how)
-        acts = [(2, lambda: self.ledger.file(request, judgement, actor="cli"))]
+        one = self.pick(pick)
+        acts = [
+            (2, lambda: self.ledger.file(request, judgement, actor="cli")),
+            (1, lambda: self.ledger.cancel(one.id, actor="dpo")),
+        ]
         again, ids = self.model.next_work(self.clock.now, 4)
         if again is None and ids:
             acts.append((len(ids), lambda: self.ledger.claim("worker", lease=LEASE, limit=4)))
-        if self.model.asked:
-            one = self.pick(pick)
-            acts.append((1, lambda: self.ledger.cancel(one.id, actor="dpo")))
         most, act = acts[pick % len(acts)]
         before = self.tables()
         self.dies_in = 1 + pick % most
