@@ -178,7 +178,8 @@ def test_the_server_makes_the_runs_of_the_schedules(deployed, client, prefect_se
         if run.deployment_id == deployment.id and run.auto_scheduled
     )
     assert len(times) >= 3
-    assert {later - one for one, later in pairwise(times)} == {apart}
+    gaps = {(later - one).total_seconds() for one, later in pairwise(times)}
+    assert gaps == {apart.total_seconds()}
 
 
 def test_a_letter_makes_one_run_for_the_worker_to_take(send, runs, client):
