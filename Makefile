@@ -37,7 +37,7 @@ unit: $(STAMP) ## Unit tests, in seconds
 	$(BIN)/pytest tests/unit
 
 integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
-	$(BIN)/pytest tests/integration tests/end_to_end
+	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/end_to_end tests/integration
 
 format: $(STAMP) ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .

@@ -78,6 +78,11 @@ def unlearn(
             "--request names a filed request, which says itself what is to be forgotten. Nothing "
             "was done. Leave MODEL, --dataset and the selection out."
         )
+    options = _options(option)
+    if method is not None or options is not None:
+        from tasks.prepare import check_method
+
+        check_method.fn(settings, method, options)  # before anything is filed
     if request is None:
         if model is None or dataset is None:
             raise SettingsError(
@@ -96,7 +101,12 @@ def unlearn(
         )
         from tasks.one_request import file_request
 
-        request = file_request(settings, filed, actor=operator()).id
+        entry = file_request(settings, filed, actor=operator())
+        request = entry.id
+        # The same command again goes on with what it began; other settings would be lost there.
+        if entry.duplicate_of is not None and method is None and not option:
+            note(f"{entry.duplicate_of} asks for the same and is not at its end: it is taken up.")
+            request = entry.duplicate_of
     note(f"Request {request} (taken up again with --request {request})")
     from flows.unlearn import unlearn as flow
 
@@ -104,7 +114,7 @@ def unlearn(
         result = flow(
             request_id=request,
             method=method,
-            options=_options(option),
+            options=options,
             promote=promote,
             reference=reference,
         )

@@ -7,6 +7,7 @@
 """One batch: pull, resolve, probe, push and pull, evaluate, register, conclude."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from lethe.data.errors import NotARepositoryError, RemoteError
 from lethe.deletion.ledger.types import Batch
@@ -88,18 +89,18 @@ def _carry_out(
 ) -> Finished | None:
     settings = desk.settings
 
-    # ## Already forgotten is success
-    parent = pull_parent(settings, batch.entries[0].request.model, newest=newest)
-    earlier = look_back(desk, parent)
-    batch = conclude_covered(desk, batch, earlier)
-    if not batch.entries:
-        return None
-
     # ## Everything that can be wrong is found before any work
     ways = [
         check_method(settings, RETRAIN if rung.retrain else rung.method, rung.options)
         for rung in ladder
     ]
+    parent = pull_parent(settings, batch.entries[0].request.model, newest=newest)
+
+    # ## Already forgotten is success
+    earlier = look_back(desk, parent)
+    batch = conclude_covered(desk, batch, earlier)
+    if not batch.entries:
+        return None
     forget = resolve_forget_set(settings, batch, parent)
     measured = resolve_evaluation_set(settings, batch, forget)
     done: Finished | None = None
@@ -120,9 +121,9 @@ def _carry_out(
                 settings, batch, parent, way, forget=forget, measured=measured, earlier=earlier
             ) as record:
                 outcome = _forget_and_measure(record, way, reference=reference)
-                desk.ledger.renew(batch, desk.lease)  # nobody else may have taken it over
                 finish = record_refusal if outcome.refused else register_successor
-                done = finish(record, outcome)
+                # Nobody else may have taken it over.
+                done = finish(record, outcome, partial(desk.ledger.renew, batch, desk.lease))
         if done.successor is not None:
             mark_candidate(settings, done.successor)
             conclude_registered(desk, batch, done)

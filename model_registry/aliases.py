@@ -46,16 +46,25 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
             f"`lethe unlearn --request {record.tags.get(tags.REQUEST)}`."
         )
     now = _alias_target(client, successor.name, alias)
-    if now == successor.number:
-        return True
-    line = {int(older.version) for older in ancestry(client, successor)}
-    if now not in line:
-        return False
-    client.set_registered_model_alias(successor.name, alias, str(successor.number))
-    _stamp(client, successor, tags.PROMOTED_AT)
+    if now != successor.number:
+        line = {int(older.version) for older in ancestry(client, successor)}
+        if now not in line:
+            return False
+        client.set_registered_model_alias(successor.name, alias, str(successor.number))
+    note_promotion(client, successor, alias)
+    return True
+
+
+def note_promotion(client: "MlflowClient", successor: VersionRef, alias: str) -> None:
+    """Give a version that the alias is on what a promotion leaves: its time, no `candidate`.
+
+    Whoever moved the alias, and also when a kill came right after it moved.
+    """
+    known = client.get_model_version(successor.name, str(successor.number)).tags
+    if known.get(tags.PROMOTED_AT, "") <= known.get(tags.ROLLED_BACK_AT, ""):
+        _stamp(client, successor, tags.PROMOTED_AT)
     if alias != CANDIDATE and _alias_target(client, successor.name, CANDIDATE) == successor.number:
         client.delete_registered_model_alias(successor.name, CANDIDATE)
-    return True
 
 
 def rollback(client: "MlflowClient", name: str, alias: str) -> tuple[VersionRef, VersionRef]:

@@ -1,6 +1,6 @@
 """Register a network as a new version, logged the way its parent was."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -28,11 +28,13 @@ def register_version(
     facts: LetheMetadata,
     packaging: Packaging,
     version_tags: Mapping[str, str],
+    still_ours: Callable[[], object] = lambda: None,
 ) -> VersionRef:
     """Log the network to a run and register it as the next version of the named model.
 
     A run registers the same weights once: asked again, it returns the version it has, so a retry
-    after a lost answer does nothing twice.
+    after a lost answer does nothing twice. Of two processes that do so at once, which only happens
+    when one slept through its lease, the later one takes its version back.
 
     Args:
         client: the registry.
@@ -42,10 +44,10 @@ def register_version(
         facts: how to rebuild it, with the SHA-256 of its weights (`weights_digest`).
         packaging: signature, input example, format and requirements to log it with.
         version_tags: tags of the new version, beside the digest of its weights.
+        still_ours: raises if another process has taken the work over; asked before registering.
     """
-    for found in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        if found.tags.get(tags.WEIGHTS) == facts.weights_sha256:
-            return VersionRef(name, int(found.version))
+    if (known := _registered(client, name, run_id, facts)) is not None:
+        return known
     import mlflow
     import mlflow.pytorch
 
@@ -67,6 +69,7 @@ def register_version(
                     tags.METADATA: facts.model_dump(mode="json", exclude_none=True),
                 },
             )
+        still_ours()
         client.update_run(run_id, status="RUNNING")  # MLflow closed it; the caller has not
     if not _exists(client, name):
         client.create_registered_model(name)
@@ -81,7 +84,11 @@ def register_version(
         },
         model_id=logged.model_id,
     )
-    return VersionRef(name, int(record.version))
+    ours = VersionRef(name, int(record.version))
+    first = _registered(client, name, run_id, facts) or ours
+    if first != ours:
+        client.delete_model_version(name, str(ours.number))
+    return first
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -107,6 +114,15 @@ def default_packaging(network: nn.Module, example: torch.Tensor) -> Packaging:
         serialization_format="pt2",
         requirements=[f"torch=={torch.__version__.partition('+')[0]}", _numpy_requirement()],
     )
+
+
+def _registered(
+    client: "MlflowClient", name: str, run_id: str, facts: LetheMetadata
+) -> VersionRef | None:
+    """The first version that a run registered with these weights."""
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    same = [int(v.version) for v in found if v.tags.get(tags.WEIGHTS) == facts.weights_sha256]
+    return VersionRef(name, min(same)) if same else None
 
 
 def _served_digest(model_uri: str) -> str:

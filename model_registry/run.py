@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from lethe.deletion.ledger.errors import LeaseLostError
 from lethe.errors import RefusedError
 from lethe.settings import Settings
 from model_registry import tags
@@ -28,13 +29,14 @@ def unlearning_run(
 
     A run of the same request, parent and method that was killed or failed before its statement is
     taken up again, so what it registered is found instead of being registered twice. Its status
-    says nothing: a process that was killed could not set it. An exception marks it failed.
+    says nothing: a process that was killed could not set it. An exception marks it failed, except
+    a lost lease: then the run is another process's, or that process opened its own at the same
+    time, and this one is deleted.
     """
     experiment = experiment_id(client, settings)
     same = " and ".join(f"tags.`{key}` = '{run_tags[key]}'" for key in DECIDING)
-    unfinished = [
-        run for run in client.search_runs([experiment], same) if tags.STATEMENT not in run.data.tags
-    ]
+    known = client.search_runs([experiment], same)
+    unfinished = [run for run in known if tags.STATEMENT not in run.data.tags]
     if unfinished:
         run_id = str(unfinished[0].info.run_id)
         client.update_run(run_id, status="RUNNING")
@@ -48,10 +50,35 @@ def unlearning_run(
     except RefusedError:
         client.set_terminated(run_id, "FINISHED")  # a refusal is a result, and it is recorded
         raise
+    except LeaseLostError:
+        now = client.search_runs([experiment], same)
+        if not unfinished and len(now) > len(known) + 1:
+            client.delete_run(run_id)
+        elif any(run.info.run_id == run_id and tags.STATEMENT in run.data.tags for run in now):
+            close_finished_run(client, run_id)  # we may have set it back to running
+        raise
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
+
+
+def close_finished_run(
+    client: "MlflowClient", run_id: str, closing: Mapping[str, str] | None = None
+) -> None:
+    """Give a run whose statement stands what a kill right after it left out: tags, and its end.
+
+    Args:
+        client: the registry.
+        run_id: the run.
+        closing: tags that it must have.
+    """
+    run = client.get_run(run_id)
+    for key, value in (closing or {}).items():
+        if run.data.tags.get(key) != value:
+            client.set_tag(run_id, key, value)
+    if run.info.status == "RUNNING":
+        client.set_terminated(run_id, "FINISHED")
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """How a batch ends in the registry: a registered successor, or a recorded refusal."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,7 +20,13 @@ from model_registry.lineage import already_forgotten, ancestry, refused_run, suc
 from model_registry.page import SuccessorPage, append_note, write_pages
 from model_registry.pull import PulledVersion
 from model_registry.register import register_version, weights_digest
-from model_registry.run import artifact_path, log_curves, log_folder, log_metrics
+from model_registry.run import (
+    artifact_path,
+    close_finished_run,
+    log_curves,
+    log_folder,
+    log_metrics,
+)
 from model_registry.version import VersionRef, parse_number
 from tasks.artifacts import show_result
 from tasks.outcome import Outcome
@@ -32,6 +38,8 @@ from tasks.statement import build_statement
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# Set last, on the version and on its run; the statement's after everything it speaks of.
+CLOSING = (tags.VERDICT, tags.REASON, tags.STATEMENT)
 PARTS = {
     Part.FORGET_TRAIN: "forgotten rows, training",
     Part.FORGET_HELD_OUT: "forgotten rows, held-out",
@@ -81,14 +89,24 @@ def find_done(
     )
     if done is not None:
         record = client.get_model_version(done.name, str(done.number))
-        return read_finished(settings, record.run_id) if tags.STATEMENT in record.tags else None
+        if tags.STATEMENT not in record.tags:
+            return None
+        close_finished_run(client, record.run_id, _closing(record.tags))
+        return read_finished(settings, record.run_id)
     deciding = deciding_tags(settings, batch, parent, method, forget)
     run = refused_run(
         client,
         experiment_id(client, settings),
         {**deciding, tags.GATES_KEY: gates_key(settings)},
     )
-    return None if run is None else read_finished(settings, run.info.run_id)
+    if run is None:
+        return None
+    close_finished_run(client, run.info.run_id)
+    return read_finished(settings, run.info.run_id)
+
+
+def _closing(known: Mapping[str, str]) -> dict[str, str]:
+    return {key: known[key] for key in CLOSING if key in known}
 
 
 def read_finished(settings: Settings, run_id: str) -> Finished:
@@ -98,11 +116,17 @@ def read_finished(settings: Settings, run_id: str) -> Finished:
 
 
 @task(**SAFE_TO_RETRY)
-def register_successor(record: Record, outcome: Outcome) -> Finished:
+def register_successor(
+    record: Record, outcome: Outcome, still_ours: Callable[[], object]
+) -> Finished:
     """Register the edit as the model's next version, with its whole record.
 
     Every step does nothing twice, so that a run that was cut short is finished by running it again.
     The statement's tag comes after everything it speaks of.
+
+    Raises:
+        LeaseLostError: if another worker took the batch over, which `still_ours` finds out. It is
+            asked before each step that would overwrite what that worker wrote.
     """
     client = connect(record.settings)
     weights = weights_digest(outcome.edit.model)
@@ -117,8 +141,10 @@ def register_successor(record: Record, outcome: Outcome) -> Finished:
         ),
         packaging=record.parent.packaging,
         version_tags=_tags(record),  # the verdict comes with the statement
+        still_ours=still_ours,
     )
     statement = build_statement(record, outcome, successor, weights)
+    still_ours()
     _log(record, outcome, statement)
     page = _page(record, outcome, successor)
     write_pages(client, page)
@@ -129,6 +155,7 @@ def register_successor(record: Record, outcome: Outcome) -> Finished:
         tags.REASON: decision.reason,
         tags.STATEMENT: digest(statement),
     }
+    still_ours()
     for key, value in closing.items():
         client.set_model_version_tag(successor.name, str(successor.number), key, value)
         client.set_tag(record.run_id, key, value)
@@ -157,10 +184,15 @@ def _numbers(client: "MlflowClient", ref: VersionRef) -> set[int]:
 
 
 @task(**IN_MEMORY)
-def record_refusal(record: Record, outcome: Outcome) -> Finished:
-    """Keep the record of a refusal; no version is registered and no alias moves."""
+def record_refusal(record: Record, outcome: Outcome, still_ours: Callable[[], object]) -> Finished:
+    """Keep the record of a refusal; no version is registered and no alias moves.
+
+    Raises:
+        LeaseLostError: if another worker took the batch over, which `still_ours` finds out.
+    """
     client = connect(record.settings)
     statement = build_statement(record, outcome, None, None)
+    still_ours()
     _log(record, outcome, statement)
     run = f"#/experiments/{record.experiment_id}/runs/{record.run_id}"
     note = (

@@ -12,7 +12,7 @@ from lethe.deletion.states import State
 from lethe.errors import LetheError
 from lethe.settings import Settings
 from model_registry import tags
-from model_registry.aliases import promote
+from model_registry.aliases import note_promotion, promote
 from model_registry.connection import connect
 from model_registry.lineage import ancestry
 from model_registry.version import VersionRef, find_version, parse_number
@@ -134,6 +134,8 @@ def _promote(
     client = connect(settings)
     record = client.get_model_version(successor.name, str(successor.number))
     if _serves(settings, successor, alias):
+        if alias in record.aliases:
+            note_promotion(client, successor, alias)
         return True
     move = settings.models.promote if wanted is None else wanted
     if asked is not None:

@@ -8,6 +8,8 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+# The networks here are small; two processes beside each other are faster than two threads in one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MIRROR = "LETHE_DATA__MIRROR"
 _MIRROR_FOLDER = os.environ.get(MIRROR)
@@ -33,8 +35,14 @@ def mirror(monkeypatch):
 @pytest.fixture(scope="session")
 def prefect_server():
     """Address of one Prefect server for all tests of a session; starting one takes ten seconds."""
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    # A run waits up to a second for the thread of its heartbeat.
+    still = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with prefect_test_harness(server_startup_timeout=120), still:
         yield PREFECT_API_URL.value()

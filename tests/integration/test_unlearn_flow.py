@@ -47,6 +47,7 @@ def runs_with_verdict(client, verdict):
     return client.search_runs([experiment], f"tags.`{tags.VERDICT}` = '{verdict}'")
 
 
+@pytest.mark.pictures
 def test_a_class_is_forgotten_and_the_successor_carries_its_lineage(project):
     result = unlearn(file_deletion("3", ground="GDPR Art. 17(1)(b)"), reference=True)
     settings = load_settings()
