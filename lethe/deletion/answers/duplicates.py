@@ -1,4 +1,4 @@
-"""What the outbox needs the ledger for: answers of duplicates, and callbacks that came to nothing.
+"""What the outbox needs the ledger for: answers of duplicates, and letters that came to nothing.
 
 A letter `duplicates` says that an original ended. Its sender owes every duplicate that waits its
 answer and only then counts as sent: killed in between, it is taken up again and finds, by their
@@ -14,6 +14,7 @@ from lethe.deletion.ledger.types import Letter
 from lethe.deletion.policy.model import Policy
 from lethe.deletion.states import State
 from lethe.deletion.tickets.opendsr_reply import status_word
+from lethe.errors import RequestError
 from lethe.settings import Settings
 
 _PAGE: Final = 200
@@ -45,13 +46,18 @@ def duplicates_sender(
 
 
 def is_outdated(ledger: Ledger, letter: Letter) -> bool:
-    """Whether a callback that failed before would now tell what is not so any more.
+    """Whether a letter would now start what is done, or tell what is not so any more.
 
-    "in_progress" must not arrive after "completed", which has a letter of its own.
+    A run that was owed is needless once another one has its request. Of callbacks only one that
+    failed before: "in_progress" must not arrive after "completed", which has a letter of its own.
     """
-    if letter.kind != "opendsr" or letter.attempt == 1 or not letter.payload.get("own"):
+    told = letter.kind == "opendsr" and letter.attempt > 1 and letter.payload.get("own")
+    if letter.request_id is None or not (told or letter.kind == "trigger"):
         return False
-    if letter.request_id is None:
+    try:
+        now = ledger.get(letter.request_id).state
+    except RequestError:
         return False
-    now = ledger.get(letter.request_id).state
+    if letter.kind == "trigger":
+        return now not in {State.RECEIVED, State.APPROVED}
     return status_word(now) != status_word(State(letter.payload["state"]))

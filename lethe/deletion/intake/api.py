@@ -12,11 +12,11 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lethe.audit.fields import ID_PATTERN
+from lethe.deletion.intake.api_views import RequestDetail, RequestPage, detail, view
 from lethe.deletion.intake.auth import Caller, Guard, forbidden
 from lethe.deletion.intake.errors import ProblemError, invalid, responses
 from lethe.deletion.intake.reception import Accepted, delivery_of, take_in
 from lethe.deletion.intake.service import Service
-from lethe.deletion.intake.views import RequestDetail, RequestPage, detail, view
 from lethe.deletion.ledger.types import Entry
 from lethe.deletion.states import State
 from lethe.errors import RequestError

@@ -6,11 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from lethe.data.forget_spec import ForgetSpec
+from lethe.data.selection import Selection
 from lethe.deletion.answers.deliver import TRIES, Delivered, deliver, exponential
 from lethe.deletion.answers.errors import SendError
 from lethe.deletion.answers.http import Patience
 from lethe.deletion.ledger.ledger import open_ledger
-from lethe.deletion.ledger.types import Letter
+from lethe.deletion.ledger.types import Judgement, Letter
+from lethe.deletion.request import DeletionRequest
+from lethe.deletion.states import State
 from lethe.settings import Settings
 
 QUICK = Patience(step=0.1, call=0.1, letter=0.1)
@@ -67,6 +71,21 @@ def test_what_is_sent_is_owed_no_more(box):
     assert box.deliver() == Delivered(sent=2)
     assert got == [("a", 1), ("b", 1)]
     assert box.deliver() == Delivered()
+    assert box.ledger.letters_owed() == {}
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_run_is_not_started_for_what_another_run_has(box, claimed):
+    spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=("3",)))
+    request = DeletionRequest(model="digits@champion", forget=spec, received_at=box.now)
+    box.ledger.file(request, Judgement(State.APPROVED, "no more than it may be"), actor="cli")
+    box.ledger.enqueue([Letter("trigger", "t", {}, request.id)])
+    if claimed:
+        box.ledger.claim("w", lease=timedelta(minutes=5), limit=10)
+    got = []
+    box.senders["trigger"] = got.append
+    box.deliver()
+    assert len(got) == (0 if claimed else 1)
     assert box.ledger.letters_owed() == {}
 
 
