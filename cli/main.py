@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    audit,
     config,
     data,
     demo,
@@ -40,6 +41,7 @@ app.command("intake")(intake.intake)
 app.add_typer(policy.app, name="policy")
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(model.app, name="model")
+app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 app.command("ui")(ui.ui)

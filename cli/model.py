@@ -1,6 +1,7 @@
 """`lethe model`: registered versions, where they came from, and which one serves."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,6 +93,42 @@ def show(
     out.print("Came from: " + " <- ".join(line))
     if record.description:
         out.print(f"\n{record.description}", markup=False)
+
+
+@app.command()
+def lineage(
+    model: Annotated[str, typer.Argument(help="Name of the registered model.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="Write a picture to this file: .png or .svg.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which version came from which, and what each was made to forget.
+
+    Example: lethe model lineage digits --picture lineage.svg
+    """
+    from dataclasses import asdict
+
+    from cli.lineage_view import lineage_view
+    from cli.output import note, out, print_json
+
+    if picture is not None:
+        from model_registry.lineage_picture import check_ending
+
+        check_ending(picture)
+    _, client = _connect()
+    from model_registry.lineage_tree import tree
+
+    nodes = tree(client, model)
+    if picture is not None:
+        from model_registry.lineage_picture import draw, write
+
+        write(draw(model, nodes), picture)
+        note(f"Wrote {picture}.")
+    if as_json:
+        print_json([asdict(node) | {"created": node.created.isoformat()} for node in nodes])
+        return
+    out.print(lineage_view(model, nodes))
 
 
 @app.command()

@@ -29,6 +29,7 @@ from tasks.finish import (
     register_successor,
 )
 from tasks.lease import leased
+from tasks.notary import open_notary
 from tasks.outcome import Outcome
 from tasks.prepare import (
     check_method,
@@ -90,6 +91,7 @@ def _carry_out(
     settings = desk.settings
 
     # ## Everything that can be wrong is found before any work
+    notary = open_notary(settings, desk.ledger)
     ways = [
         check_method(settings, RETRAIN if rung.retrain else rung.method, rung.options)
         for rung in ladder
@@ -123,7 +125,8 @@ def _carry_out(
                 outcome = _forget_and_measure(record, way, reference=reference)
                 finish = record_refusal if outcome.refused else register_successor
                 # Nobody else may have taken it over.
-                done = finish(record, outcome, partial(desk.ledger.renew, batch, desk.lease))
+                still_ours = partial(desk.ledger.renew, batch, desk.lease)
+                done = finish(record, outcome, notary, still_ours)
         if done.successor is not None:
             mark_candidate(settings, done.successor)
             conclude_registered(desk, batch, done)

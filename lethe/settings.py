@@ -127,6 +127,42 @@ class IntakeSettings(_Section):
     )
 
 
+class S3Settings(_Section):
+    """Write-once copies of records."""
+
+    bucket: str | None = Field(default=None, description="bucket for write-once copies of records")
+    prefix: str = Field(default="lethe", description="what their names begin with")
+    endpoint_url: str | None = Field(default=None, description="S3 endpoint; default: AWS")
+    region: str | None = Field(default=None, description="region of the bucket")
+    lock: Literal["compliance", "governance", "none"] = Field(
+        default="compliance", description="Object Lock mode; none: only never overwritten"
+    )
+
+
+class AuditSettings(_Section):
+    """How records are signed and where they are kept beside the ledger."""
+
+    folder: SettingPath | None = Field(
+        default=None, description="keys, log and checkpoint; default: audit/ under home"
+    )
+    key: SecretStr | None = Field(
+        default=None, description="private Ed25519 key in PEM, in place of a file in the folder"
+    )
+    signer: str | None = Field(
+        default=None, description="PACKAGE.MODULE:FUNCTION that gives a signer, such as of a KMS"
+    )
+    overlap_days: int = Field(
+        default=7, ge=0, description="how long the key before may still sign after a rotation"
+    )
+    retention_months: int = Field(
+        default=24, ge=1, description="how long records are kept at least"
+    )
+    controller: str = Field(
+        default="", description="name and address of the controller, for certificates"
+    )
+    s3: S3Settings = S3Settings()
+
+
 class _Environment(EnvSettingsSource):
     """Environment values are text: read each as its field's type, strictly after that."""
 
@@ -166,6 +202,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     policy: PolicySettings = PolicySettings()
     intake: IntakeSettings = IntakeSettings()
+    audit: AuditSettings = AuditSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -196,6 +233,13 @@ class Settings(BaseSettings):
         if self.key_file is None:
             return self.state / "record.key"
         return (project_folder() / self.key_file).resolve()
+
+    @cached_property
+    def audit_folder(self) -> Path:
+        """The folder of the audit trail's keys, log and checkpoint."""
+        if self.audit.folder is None:
+            return self.state / "audit"
+        return (project_folder() / self.audit.folder).resolve()
 
     @cached_property
     def policy_file(self) -> Path:

@@ -28,6 +28,7 @@ DVC_MD5 = "lethe.dvc_md5"
 GIT_REV = "lethe.git_rev"
 DATASET = "lethe.dataset"
 STATEMENT = "lethe.statement_sha256"
+RECORD = "lethe.record"  # number of the statement in the chain
 
 # On a version that was superseded, promoted or rolled back.
 SUPERSEDED_BY = "lethe.superseded_by"
@@ -40,8 +41,10 @@ CANDIDATE = "candidate"
 # Artifacts of an unlearning run.
 REPORT_FILE = "report.html"
 STATEMENT_FILE = "statement.json"
+ENVELOPE_FILE = "statement.dsse.json"
 EVALUATION_FILE = "evaluation.json"
 PLOTS_FOLDER = "plots"
+CERTIFICATES_FOLDER = "certificates"
 
 # Key under a logged model's metadata that holds what Lethe needs to rebuild it.
 METADATA = "lethe"

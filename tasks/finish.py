@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from lethe.audit.statement import Statement, canonical_bytes, digest
+from lethe.audit.dsse import Envelope
+from lethe.audit.statement import Statement, digest
 from lethe.data.forget_set import ForgetSet
+from lethe.deletion.ledger.statements import Kept
 from lethe.deletion.ledger.types import Batch, Facts
 from lethe.evaluation.results import Part
 from lethe.settings import Settings
@@ -29,17 +31,19 @@ from model_registry.run import (
 )
 from model_registry.version import VersionRef, parse_number
 from tasks.artifacts import show_result
+from tasks.certificates import write_certificates
+from tasks.notary import Notary
 from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.record import Record, deciding_tags, forgotten_tag, gates_key, method_key
 from tasks.report import write_report
-from tasks.statement import build_statement
+from tasks.statement import build_statement, version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 # Set last, on the version and on its run; the statement's after everything it speaks of.
-CLOSING = (tags.VERDICT, tags.REASON, tags.STATEMENT)
+CLOSING = (tags.VERDICT, tags.REASON, tags.RECORD, tags.STATEMENT)
 PARTS = {
     Part.FORGET_TRAIN: "forgotten rows, training",
     Part.FORGET_HELD_OUT: "forgotten rows, held-out",
@@ -117,7 +121,7 @@ def read_finished(settings: Settings, run_id: str) -> Finished:
 
 @task(**SAFE_TO_RETRY)
 def register_successor(
-    record: Record, outcome: Outcome, still_ours: Callable[[], object]
+    record: Record, outcome: Outcome, notary: Notary, still_ours: Callable[[], object]
 ) -> Finished:
     """Register the edit as the model's next version, with its whole record.
 
@@ -130,7 +134,6 @@ def register_successor(
     """
     client = connect(record.settings)
     weights = weights_digest(outcome.edit.model)
-    decision = outcome.decision
     successor = register_version(
         client,
         name=record.parent.ref.name,
@@ -143,18 +146,20 @@ def register_successor(
         version_tags=_tags(record),  # the verdict comes with the statement
         still_ours=still_ours,
     )
-    statement = build_statement(record, outcome, successor, weights)
+    known = client.get_model_version(successor.name, str(successor.number)).tags
+    version = version_of(successor, weights, known)
     still_ours()
-    _log(record, outcome, statement)
+    kept = notary.record(
+        f"{record.run_id}/{weights}",
+        record.run_id,
+        lambda place: build_statement(record, outcome, version, place),
+    )
+    statement = _log(record, outcome, kept)
     page = _page(record, outcome, successor)
     write_pages(client, page)
     title = f"{record.parent.ref} forgot {record.forgot}"
     show_result(record.settings, title, page.markdown())
-    closing = {
-        tags.VERDICT: decision.verdict.value,
-        tags.REASON: decision.reason,
-        tags.STATEMENT: digest(statement),
-    }
+    closing = _closing_tags(statement, kept)
     still_ours()
     for key, value in closing.items():
         client.set_model_version_tag(successor.name, str(successor.number), key, value)
@@ -184,16 +189,22 @@ def _numbers(client: "MlflowClient", ref: VersionRef) -> set[int]:
 
 
 @task(**IN_MEMORY)
-def record_refusal(record: Record, outcome: Outcome, still_ours: Callable[[], object]) -> Finished:
+def record_refusal(
+    record: Record, outcome: Outcome, notary: Notary, still_ours: Callable[[], object]
+) -> Finished:
     """Keep the record of a refusal; no version is registered and no alias moves.
 
     Raises:
         LeaseLostError: if another worker took the batch over, which `still_ours` finds out.
     """
     client = connect(record.settings)
-    statement = build_statement(record, outcome, None, None)
     still_ours()
-    _log(record, outcome, statement)
+    kept = notary.record(
+        f"{record.run_id}/refused/{gates_key(record.settings)}",
+        record.run_id,
+        lambda place: build_statement(record, outcome, None, place),
+    )
+    statement = _log(record, outcome, kept)
     run = f"#/experiments/{record.experiment_id}/runs/{record.run_id}"
     note = (
         f"Forgetting {record.forgot} was **refused** on "
@@ -203,10 +214,16 @@ def record_refusal(record: Record, outcome: Outcome, still_ours: Callable[[], ob
     append_note(client, record.parent.ref, note)
     title = f"{record.parent.ref}: forgetting {record.forgot} was refused"
     show_result(record.settings, title, f"{note}\n\n{outcome.decision.reason}")
-    client.set_tag(record.run_id, tags.VERDICT, outcome.decision.verdict.value)
-    client.set_tag(record.run_id, tags.REASON, outcome.decision.reason)
-    client.set_tag(record.run_id, tags.STATEMENT, digest(statement))
+    for key, value in _closing_tags(statement, kept).items():
+        client.set_tag(record.run_id, key, value)
     return _finished(statement)
+
+
+def _closing_tags(statement: Statement, kept: Kept) -> dict[str, str]:
+    """In the order of `CLOSING`."""
+    said = statement.predicate
+    values = (said.verdict, said.reason, str(kept.sequence), kept.digest)
+    return dict(zip(CLOSING, values, strict=True))
 
 
 def _finished(statement: Statement) -> Finished:
@@ -251,8 +268,10 @@ def _tags(record: Record) -> dict[str, str]:
     return found
 
 
-def _log(record: Record, outcome: Outcome, statement: Statement) -> None:
+def _log(record: Record, outcome: Outcome, kept: Kept) -> Statement:
     """Metrics, curves, plots, evaluation, statement and report of the run."""
+    payload = Envelope.parse(kept.line).payload
+    statement = Statement.model_validate_json(payload)
     client = connect(record.settings)
     figures = {name.replace(".", "/"): v for name, v in outcome.evaluation.figures().items()}
     times = {f"{tags.SECONDS}{name}": value for name, value in outcome.seconds.items()}
@@ -261,9 +280,12 @@ def _log(record: Record, outcome: Outcome, statement: Statement) -> None:
     (record.folder / tags.EVALUATION_FILE).write_text(
         json.dumps(outcome.evaluation.model_dump(mode="json"), indent=2), encoding="utf-8"
     )
-    (record.folder / tags.STATEMENT_FILE).write_bytes(canonical_bytes(statement))
+    (record.folder / tags.STATEMENT_FILE).write_bytes(payload)
+    (record.folder / tags.ENVELOPE_FILE).write_bytes(kept.line + b"\n")
+    write_certificates(record.settings, statement, kept, record.folder)
     write_report(record, outcome, statement)
     log_folder(client, record.run_id, record.folder)
+    return statement
 
 
 def _page(record: Record, outcome: Outcome, successor: VersionRef) -> SuccessorPage:

@@ -1,5 +1,6 @@
 """The statement of what was done, filled from a record and its outcome."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -13,20 +14,28 @@ from lethe.audit.predicate import (
     EvaluationData,
     Gate,
     Method,
+    Place,
     Predicate,
     Request,
     Times,
     Version,
 )
+from lethe.audit.receipt import fingerprints
+from lethe.audit.receipt import rows_root as root_of_rows
 from lethe.audit.statement import Statement
 from lethe.deletion.ledger.types import Entry
+from lethe.keys import record_key
+from model_registry import tags
 from model_registry.version import VersionRef
 from tasks.outcome import Outcome
 from tasks.record import Record
 
 
 def build_statement(
-    record: Record, outcome: Outcome, successor: VersionRef | None, weights: str | None
+    record: Record,
+    outcome: Outcome,
+    successor: Version | None,
+    place: Place,
 ) -> Statement:
     """The statement about the successor, or about a refusal when there is none."""
     seconds = outcome.seconds
@@ -35,8 +44,8 @@ def build_statement(
         Predicate(
             batch=record.batch.id,
             requests=tuple(_request(entry, record, outcome) for entry in record.batch.entries),
-            parent=_version(parent.ref, parent.facts.weights_sha256),
-            successor=_version(successor, weights) if successor and weights else None,
+            parent=version_of(parent.ref, parent.facts.weights_sha256, parent.tags),
+            successor=successor,
             data=Data(
                 repository=record.forget.repository,
                 path=record.forget.spec.dataset,
@@ -48,6 +57,7 @@ def build_statement(
                 held_out_count=record.forget.held_out_count,
                 total=record.forget.total,
                 set_digest=record.forget.set_digest,
+                rows_root=rows_root(record),
             ),
             evaluation=_evaluation(record),
             method=Method(
@@ -75,8 +85,19 @@ def build_statement(
             not_covered=outcome.decision.not_covered,
             times=Times(started=record.started, finished=datetime.now(UTC)),
             run_id=record.run_id,
+            record=place,
         )
     )
+
+
+def rows_root(record: Record) -> str:
+    """Root of the tree over the forgotten training rows, in hex; receipts lead to it.
+
+    Its leaves are keyed by the batch too, so the same row in two batches cannot be told to be one.
+    """
+    key = record_key(record.settings.record_key_file)
+    leaves = fingerprints(key, set(record.forget.sample_ids()), record.batch.id)
+    return root_of_rows(leaves)
 
 
 def _request(entry: Entry, record: Record, outcome: Outcome) -> Request:
@@ -107,8 +128,14 @@ def _evaluation(record: Record) -> EvaluationData | None:
     )
 
 
-def _version(ref: VersionRef, weights: str) -> Version:
-    return Version(uri=ref.uri, version=ref.number, weights_sha256=weights)
+def version_of(ref: VersionRef, weights: str, known: Mapping[str, str]) -> Version:
+    """A version as statements name it, by its weights' digest and its tags."""
+    return Version(
+        uri=ref.uri,
+        version=ref.number,
+        weights_sha256=weights,
+        served_sha256=known.get(tags.SERVED),
+    )
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""What a statement says: Lethe's predicate, version 0.2.
+"""What a statement says: Lethe's predicate, version 0.3.
 
 Plain data from the standard library and pydantic: this package imports none of its siblings, so
 that a statement can be read and checked where nothing else of Lethe is installed.
@@ -58,11 +58,15 @@ class Request(Record):
 
 
 class Version(Record):
-    """A registered model version; the digest is the SHA-256 of its weights file."""
+    """A registered model version, with the SHA-256 of its weights and of the file MLflow serves.
+
+    `served_sha256` is None where MLflow did not know it, as of a model that Lethe did not make.
+    """
 
     uri: str = Field(pattern=r"^models:/[^@\r\n]+/\d+$", max_length=300)
     version: int = Field(ge=1)
     weights_sha256: Sha256
+    served_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _one_number(self) -> Self:
@@ -77,7 +81,9 @@ class Data(Record):
 
     `count` of `total` training rows and `held_out_count` held-out rows were selected; `classes`
     are class names and only given when whole classes were. `set_digest` is keyed: without the key
-    it tells nobody whether a row is in the set.
+    it tells nobody whether a row is in the set. `rows_root` is the root of a Merkle tree (RFC 6962)
+    over keyed fingerprints of the training rows: a receipt proves by it that a row is among them
+    (`lethe.audit.receipt`).
     """
 
     repository: Location
@@ -90,6 +96,7 @@ class Data(Record):
     held_out_count: Count
     total: Count
     set_digest: Sha256
+    rows_root: Sha256
 
     @model_validator(mode="after")
     def _no_ids(self) -> Self:
@@ -158,6 +165,26 @@ class Times(Record):
         return self
 
 
+class Place(Record):
+    """Where the statement stands in the chain: its number, the one before it, who signed it.
+
+    `previous` is the digest of the statement before it, None for the first. `key_id` is the SHA-256
+    of the signing key as SubjectPublicKeyInfo.
+    """
+
+    sequence: int = Field(ge=1)
+    previous: Sha256 | None
+    key_id: Sha256
+    signed_at: Utc
+
+    @model_validator(mode="after")
+    def _first(self) -> Self:
+        if (self.sequence == 1) != (self.previous is None):
+            message = "the first statement, and only that one, has none before it"
+            raise ValueError(message)
+        return self
+
+
 class Predicate(Record):
     """The whole account: requests, versions, data, method, cost, evidence, verdict, limits.
 
@@ -183,6 +210,7 @@ class Predicate(Record):
     not_covered: tuple[Sentence, ...] = Field(min_length=1)
     times: Times
     run_id: OpaqueId
+    record: Place
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -19,11 +19,12 @@ from typing import Annotated, Any, Final, Literal, Self
 import rfc8785
 from pydantic import Field, model_validator
 
+from lethe.audit.dsse import Envelope
 from lethe.audit.fields import Record, Sha256
 from lethe.audit.predicate import Predicate
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.2"
+PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.3"
 
 FLOAT_DIGITS = 6
 LARGEST_INTEGER = 2**53 - 1
@@ -48,7 +49,7 @@ class Statement(Record):
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT_TYPE, alias="_type")
     subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Literal["https://lethe.dev/statement/v0.2"] = Field(
+    predicate_type: Literal["https://lethe.dev/statement/v0.3"] = Field(
         default=PREDICATE_TYPE, alias="predicateType"
     )
     predicate: Predicate
@@ -57,6 +58,15 @@ class Statement(Record):
     def of(cls, predicate: Predicate) -> "Statement":
         """The statement that carries a predicate."""
         return cls(subject=(_subject(predicate),), predicate=predicate)
+
+    @classmethod
+    def of_line(cls, line: bytes) -> "Statement":
+        """The statement in an envelope; no signature is checked.
+
+        Raises:
+            ValueError: if it is none.
+        """
+        return cls.model_validate_json(Envelope.parse(line).payload)
 
     @model_validator(mode="after")
     def _about_its_subject(self) -> Self:

@@ -7,7 +7,7 @@ rows = forget.rows(split="train", part="forget", classes=names, memory_budget=2*
 What cannot or must not be forgotten is refused here, before any work is spent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,9 +28,10 @@ from lethe.data.forget_spec import ForgetSpec
 from lethe.data.info import DatasetInfo
 from lethe.data.matching import Matcher
 from lethe.data.parquet import Split
+from lethe.data.parquet_rows import open_parquet
 from lethe.data.repository import OpenDataset, open_dataset
 from lethe.data.rows import Rows
-from lethe.data.scan import Scan, scan
+from lethe.data.scan import Scan, pieces, scan
 from lethe.data.selection import Kind
 from lethe.data.vocabulary import Vocabulary
 
@@ -90,6 +91,19 @@ class ForgetSet:
     def repository(self) -> str:
         """The data repository, without credentials."""
         return self.opened.repository
+
+    def sample_ids(self) -> Iterator[str]:
+        """The selected training rows' sample ids, read again from the key columns.
+
+        They may identify people: for keyed fingerprints, never for a record.
+        """
+        with self.opened.opener("train")() as raw, open_parquet(raw) as file:
+            matcher = Matcher([self.spec.selection])
+            columns = list(dict.fromkeys(["sample_id", "label", *matcher.columns()]))
+            groups = [g for g, count in enumerate(self.scans["train"].selected) if count]
+            for _, rows in pieces(file, columns, groups):
+                chosen = rows["sample_id"].filter(pa.array(matcher.mask(rows)))
+                yield from chosen.to_pylist()
 
     def rows(
         self, *, split: Split, part: Part, classes: Sequence[str], memory_budget: int

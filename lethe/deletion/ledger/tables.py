@@ -200,6 +200,20 @@ letters = Table(
     Index("ix_letters_waiting", "sent_at", "dead_at", "due_at"),
 )
 
+# The audit trail: signed records, each naming the one before it. Triggers refuse any change.
+statements = Table(
+    "statements",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("work", String(200), nullable=False, unique=True),  # what may be recorded only once
+    Column("run_id", String(64), nullable=False, index=True),
+    Column("key_id", String(64), nullable=False),
+    Column("signed_at", Utc, nullable=False),
+    Column("line", LargeBinary, nullable=False),  # the DSSE envelope
+    Column("tree", Text, nullable=False),  # of all digests up to here: `CompactRange`, JSON
+)
+
 # One row, sealed: tells at once whether the key is the ledger's own.
 seals = Table(
     "seals",

@@ -27,6 +27,7 @@ DATA = {
     "held_out_count": 0,
     "total": 10,
     "set_digest": "e" * 64,
+    "rows_root": "9" * 64,
 }
 IDS = ["patient-17", "patient-18"]
 

@@ -48,6 +48,7 @@ def content(**changes):
             "held_out_count": 46,
             "total": 1347,
             "set_digest": "e" * 64,
+            "rows_root": "9" * 64,
         },
         "method": {"name": "pte", "settings": {"epochs": 5, "rate": 0.001}, "seed": 0},
         "compute": {"device": "cpu", "seconds": {"probe": 0.5, "edit": 1.25}},
@@ -74,6 +75,7 @@ def content(**changes):
         "not_covered": ("Hidden layers.",),
         "times": {"started": NOON, "finished": NOON + timedelta(seconds=9)},
         "run_id": "0123456789abcdef",
+        "record": {"sequence": 1, "previous": None, "key_id": "8" * 64, "signed_at": NOON},
     } | changes
 
 
@@ -89,7 +91,7 @@ def test_the_outside_is_an_in_toto_statement_about_the_successor():
     assert set(outside) == {"_type", "subject", "predicateType", "predicate"}
     assert outside["_type"] == "https://in-toto.io/Statement/v1"
     assert outside["subject"] == [{"name": "models:/digits/2", "digest": {"sha256": B}}]
-    assert outside["predicateType"] == "https://lethe.dev/statement/v0.2"
+    assert outside["predicateType"] == "https://lethe.dev/statement/v0.3"
 
 
 def test_a_refusal_is_about_the_parent_which_stays():

@@ -12,6 +12,7 @@ from lethe.audit.predicate import (
     Data,
     Gate,
     Method,
+    Place,
     Predicate,
     Request,
     Times,
@@ -88,6 +89,7 @@ def write_statement(evaluation, decision, **changes) -> Statement:
                     held_out_count=46,
                     total=1347,
                     set_digest="e" * 64,
+                    rows_root="9" * 64,
                 ),
                 "method": Method(name="pte", settings={"epochs": 5}, seed=0),
                 "compute": Compute(
@@ -104,6 +106,7 @@ def write_statement(evaluation, decision, **changes) -> Statement:
                 "not_covered": decision.not_covered,
                 "times": Times(started=NOON, finished=NOON),
                 "run_id": "run-1",
+                "record": Place(sequence=1, previous=None, key_id="8" * 64, signed_at=NOON),
             }
             | changes
         )

@@ -1,0 +1,201 @@
+"""The record of a real edit: signed, chained, copied, and held against everything around it."""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from flows.unlearn import unlearn
+from lethe.audit.errors import KeysError
+from lethe.audit.receipt import verify_receipt
+from lethe.audit.statement import Statement
+from lethe.data.forget_spec import ForgetSpec
+from lethe.data.selection import Selection
+from lethe.deletion.request import DeletionRequest
+from lethe.settings import load_settings
+from model_registry import tags
+from model_registry.connection import connect
+from model_registry.pull import model_id_of
+from model_registry.run import artifact_path
+from tasks.desk import open_desk
+from tasks.one_request import file_request
+from tasks.trail_check import check_trail
+
+STRANGE = "f" * 64
+
+
+def forget(*classes, model="digits@champion", **options):
+    spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=classes))
+    entry = file_request(load_settings(), DeletionRequest(model=model, forget=spec))
+    return unlearn(entry.id, **options)
+
+
+def found():
+    """What the check of the trail finds wrong: kind and record, and the words."""
+    with open_desk(load_settings()) as desk:
+        checks = list(check_trail(load_settings(), desk.ledger))
+    assert len(checks) > 5
+    return {
+        (one.what, one.record.split(" (")[0]): one.words for one in checks if one.result == "wrong"
+    }
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs `lethe` in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["lethe", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+class Changed:
+    """A change that is taken back."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def __enter__(self):
+        self.kept = self.path.with_name("kept-aside")
+        shutil.copy2(self.path, self.kept)
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.copy2(self.kept, self.path)
+        self.kept.unlink()
+
+
+def test_what_is_changed_anywhere_is_found_and_its_record_named(project, command):
+    first, second = forget("3"), forget("5")
+    assert (first.successor, second.successor) == ("digits/2", "digits/3")
+    assert found() == {}
+    client, folder = connect(load_settings()), project / ".lethe" / "audit"
+
+    # ## Tags
+    for key in (tags.VERDICT, tags.STATEMENT, tags.PARENT, tags.WEIGHTS, tags.SERVED):
+        before = client.get_model_version("digits", "2").tags[key]
+        client.set_model_version_tag("digits", "2", key, STRANGE)
+        assert key in found()[("version tags", "record 1")]
+        client.set_model_version_tag("digits", "2", key, before)
+    before = client.get_run(second.run_id).data.tags[tags.VERDICT]
+    client.set_tag(second.run_id, tags.VERDICT, "erased")
+    assert tags.VERDICT in found()[("run tags", "record 2")]
+    client.set_tag(second.run_id, tags.VERDICT, before)
+
+    # ## Weights, and the file that is served
+    version = client.get_model_version("digits", "3")
+    model = client.get_logged_model(model_id_of(version))
+    files = Path(model.artifact_location.removeprefix("file://"))
+    for name, what in (("weights.safetensors", "weights"), ("model.pt2", "served file")):
+        with Changed(next(files.rglob(name))) as path:
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+            assert "digits/3" in found()[(what, "record 2")]
+
+    # ## The copies
+    with Changed(folder / "statements.jsonl") as path:
+        path.write_bytes(path.read_bytes().replace(b"payloadType", b"payloadtype", 1))
+        assert ("log", "record 1") in found()
+    with Changed(folder / "statements.jsonl") as path:
+        path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+        assert "does not have it" in found()[("log", "record 2")]
+    with Changed(folder / "checkpoint.json") as path:
+        path.write_bytes(path.read_bytes().replace(b"sig", b"sog", 1))
+        assert ("checkpoint", "") in found()
+
+    # ## The ledger itself, by somebody who may write to the file
+    with Changed(project / ".lethe" / "ledger.db") as path:
+        with sqlite3.connect(path) as sql:
+            sql.execute("PRAGMA journal_mode=DELETE")
+            sql.execute("DROP TRIGGER statements_no_delete")
+            sql.execute("DELETE FROM statements WHERE sequence = 2")
+        wrong = found()
+        assert "what came after it is missing" in wrong[("chain", "")]
+        assert ("recorded", "models:/digits/3") in wrong
+    assert found() == {}
+
+    # ## What a person types
+    code, out, _ = command("audit", "verify")
+    assert code == 0
+    assert "Everything that could be checked" in out
+    client.set_model_version_tag("digits", "2", tags.VERDICT, "erased")
+    code, out, err = command("audit", "verify", "--json")
+    assert code == 9
+    told = json.loads(out)
+    assert not told["good"]
+    assert any("record 1" in one["record"] for one in told["checks"] if one["result"] == "wrong")
+    assert "Keep ledger, log and registry" in err
+
+
+def test_a_requester_gets_a_receipt_and_a_certificate(project, command):
+    result = forget("3", "5")
+    code, _, err = command("audit", "receipt", result.request_id, "--out", "mine.json")
+    assert (code, "Wrote mine.json" in err) == (0, True)
+    receipt = json.loads(Path("mine.json").read_text())
+    with open_desk(load_settings()) as desk:
+        (kept,) = desk.ledger.statements.after()
+    said = Statement.of_line(kept.line).predicate
+    assert len(receipt["rows"]) == said.data.count
+    good = {"root": said.data.rows_root, "size": said.data.count}
+    assert verify_receipt(receipt, **good, statement_sha256=kept.digest) == []
+    receipt["rows"][0]["sample_id"] = "somebody-else"
+    assert verify_receipt(receipt, **good)
+
+    client = connect(load_settings())
+    pages = artifact_path(client, result.run_id, tags.CERTIFICATES_FOLDER)
+    page = (pages / f"{result.request_id}.html").read_text()
+    assert command("audit", "certificate", result.request_id, "--out", "mine.html")[0] == 0
+    assert Path("mine.html").read_text() == page
+    assert result.request_id in page
+    line = artifact_path(client, result.run_id, tags.ENVELOPE_FILE).read_bytes()
+    assert line == kept.line + b"\n"
+    assert client.get_model_version("digits", "2").tags[tags.RECORD] == "1"
+    code, _, err = command("audit", "receipt", result.request_id, "--out", "mine.json")
+    assert (code, "stays as it is" in err) == (2, True)
+
+
+def test_a_refusal_is_recorded_like_a_success(project):
+    with pytest.raises(Exception, match="Refused"):
+        forget("3", options={"push": "none", "epochs": 1})
+    with open_desk(load_settings()) as desk:
+        (kept,) = desk.ledger.statements.after()
+    assert Statement.of_line(kept.line).predicate.verdict == "refused"
+    assert found() == {}
+
+
+def test_without_the_key_that_signed_before_nothing_is_computed(project, monkeypatch):
+    forget("3")
+    keys = project / ".lethe" / "audit" / "keys"
+    keys.rename(keys.with_name("elsewhere"))
+    monkeypatch.setattr("tasks.edit.probe.fn", lambda *_: pytest.fail("it was computed"))
+    with pytest.raises(KeysError, match="no signing key"):
+        forget("5")
+    shutil.rmtree(keys, ignore_errors=True)
+    keys.with_name("elsewhere").rename(keys)
+    assert found() == {}
+
+
+def test_keys_are_made_rotated_and_exported_by_command(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assert command("audit", "keys", "export")[0] == 9
+    assert command("audit", "keys", "init")[0] == 0
+    code, _, err = command("audit", "keys", "init")
+    assert (code, "keys rotate" in err) == (9, True)
+    assert command("audit", "keys", "rotate")[0] == 0
+    assert command("audit", "keys", "export")[0] == 0
+    ring = json.loads(Path("keyring.json").read_text())
+    assert len(ring["keys"]) == 2
+    assert "PRIVATE" not in Path("keyring.json").read_text()
