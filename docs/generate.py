@@ -18,10 +18,12 @@ import typer
 
 from cli.main import app
 from lethe import errors
+from lethe.audit.statement import PREDICATE_TYPE, Statement
 from lethe.errors import LetheError
 from lethe.settings import PREFIX, Settings, leaves
 
 DOCS = Path(__file__).parent
+SCHEMA = DOCS / "statement.schema.json"
 PART = re.compile(
     r"(?P<head><!-- generated: (?P<name>[\w-]+) -->\n).*?(?P<foot><!-- end: (?P=name) -->)",
     re.DOTALL,
@@ -143,10 +145,28 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
+def statement_schema() -> str:
+    """JSON Schema (2020-12) of the statement, as its canonical bytes are written."""
+    made = Statement.model_json_schema(by_alias=True, mode="serialization")
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": PREDICATE_TYPE}
+    _readable(made)
+    return json.dumps(head | made, indent=1, ensure_ascii=False) + "\n"
+
+
+def _readable(schema: Any) -> None:
+    """Whole numbers beyond 2**53 are written as text."""
+    for definition in schema["$defs"].values():
+        for field in definition.get("properties", {}).values():
+            if field.get("type") == "integer" and field.get("title") == "Seed":
+                field["type"] = ["integer", "string"]
+                field["pattern"] = "^-?[0-9]+$"
+
+
 def main() -> None:
     """Bring every generated part up to date."""
     for page in pages():
         page.write_text(render(page.read_text("utf-8")), "utf-8")
+    SCHEMA.write_text(statement_schema(), "utf-8")
 
 
 if __name__ == "__main__":

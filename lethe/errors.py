@@ -53,6 +53,12 @@ class RequestError(LetheError):
     exit_code = 8
 
 
+class AuditError(LetheError):
+    """A record cannot be signed, kept or trusted."""
+
+    exit_code = 9
+
+
 class PolicyError(SettingsError):
     """The policy file is wrong, or does not allow what is asked."""
 

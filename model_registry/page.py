@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SuccessorPage:
-    """What the page of an unlearned version says."""
+    """What the page of an unlearned version says.
+
+    `certificate` is the artifact of its request, or the folder of all where there are several.
+    """
 
     successor: VersionRef
     parent: VersionRef
@@ -25,6 +28,7 @@ class SuccessorPage:
     reason: str
     figures: list[tuple[str, str, str]]
     data: str
+    certificate: str
 
     @property
     def run_link(self) -> str:
@@ -45,6 +49,7 @@ class SuccessorPage:
             f"Accuracy of version {self.parent.number} → version {self.successor.number} on\n\n"
             f"{rows}\n\n"
             f"[Report]({self.artifact_link(tags.REPORT_FILE)}) · "
+            f"[Certificate]({self.artifact_link(self.certificate)}) · "
             f"[Statement]({self.artifact_link(tags.STATEMENT_FILE)}) · "
             f"[Run]({self.run_link}) · {self.data}"
         )

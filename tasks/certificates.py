@@ -5,6 +5,7 @@ from pathlib import Path
 from lethe.audit.certificate import render_certificate
 from lethe.audit.statement import Statement
 from lethe.deletion.ledger.statements import Kept
+from lethe.deletion.ledger.types import Batch
 from lethe.settings import Settings
 from model_registry import tags
 
@@ -27,6 +28,13 @@ def certificate_of(settings: Settings, statement: Statement, kept: Kept, request
         controller=settings.audit.controller,
         verify_command="lethe audit verify",
     )
+
+
+def certificate_path(batch: Batch) -> str:
+    """The artifact with a batch's only certificate; the folder of all where there are several."""
+    if len(batch.entries) > 1:
+        return tags.CERTIFICATES_FOLDER
+    return f"{tags.CERTIFICATES_FOLDER}/{batch.entries[0].id}.html"
 
 
 def write_certificates(settings: Settings, statement: Statement, kept: Kept, folder: Path) -> None:

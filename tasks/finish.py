@@ -31,7 +31,7 @@ from model_registry.run import (
 )
 from model_registry.version import VersionRef, parse_number
 from tasks.artifacts import show_result
-from tasks.certificates import write_certificates
+from tasks.certificates import certificate_path, write_certificates
 from tasks.notary import Notary
 from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
@@ -309,4 +309,5 @@ def _page(record: Record, outcome: Outcome, successor: VersionRef) -> SuccessorP
             f"Data: `{forget.spec.dataset}` at `{forget.git_rev[:12]}`, DVC md5 "
             f"`{forget.dvc_md5}`, {forget.count} of {forget.total} training rows."
         ),
+        certificate=certificate_path(record.batch),
     )

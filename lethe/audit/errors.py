@@ -1,12 +1,8 @@
-"""Errors of the audit trail. Exit code 9: a record is missing, was changed, or cannot be signed."""
+"""Errors of the audit trail; exit code 9."""
 
-from lethe.errors import LetheError
+from lethe.errors import AuditError
 
-
-class AuditError(LetheError):
-    """A record cannot be signed, kept or trusted."""
-
-    exit_code = 9
+__all__ = ["AuditError", "ChainError", "KeysError"]
 
 
 class KeysError(AuditError):

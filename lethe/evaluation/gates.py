@@ -226,7 +226,7 @@ def _retained_loss(evaluation: Evaluation, limit: float) -> GateResult:
         return _unmeasured(name, limit, "No retained rows were given.")
     loss = before.share - after.share
     words = (
-        f"Accuracy on {after.count:,} {part.words} rows went from {_percent(before.share)} "
+        f"Accuracy on {after.count:,} {part.words} went from {_percent(before.share)} "
         f"to {_percent(after.share)}, {_change(loss)}; at most {_points(limit)} may be lost."
     )
     return _judge(name, loss, limit, words)

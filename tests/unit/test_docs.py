@@ -99,6 +99,11 @@ def test_generated_parts_are_up_to_date(page):
     assert generate.render(read(page)) == read(page), "run: python docs/generate.py"
 
 
+def test_the_published_schema_is_that_of_the_statement():
+    written = generate.SCHEMA.read_text("utf-8")
+    assert generate.statement_schema() == written, "run: python docs/generate.py"
+
+
 def test_every_part_that_can_be_generated_stands_on_a_page():
     found = {
         part["name"] for page in generate.pages() for part in generate.PART.finditer(read(page))

@@ -1,7 +1,9 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 
 from lethe.audit.fields import flat_settings
 from lethe.audit.predicate import Gate, Method, Predicate
-from lethe.audit.statement import Statement, canonical_bytes, digest
+from lethe.audit.statement import PREDICATE_TYPE, Statement, canonical_bytes, digest
 
 A, B = "a" * 64, "b" * 64
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -230,3 +232,48 @@ def test_settings_are_flattened():
     flat = flat_settings(nested)
     assert flat == {"adam.betas": "0.9, 0.99", "adam.rate": 1e-3, "steps": "", "mask": None}
     Method(name="m", settings=flat, seed=0)
+
+
+SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "docs" / "statement.schema.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("changes", [{}, REFUSAL, {"evaluation": None}, {"figures": {"a": 1e-9}}])
+def test_what_is_written_is_valid_by_the_published_schema(changes):
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    written = json.loads(canonical_bytes(statement(**changes)))
+    assert list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(written)) == []
+
+
+def test_a_seed_beyond_what_json_readers_keep_is_valid_too():
+    method = {"name": "pte", "settings": {}, "seed": 2**60}
+    written = json.loads(canonical_bytes(statement(method=method)))
+    assert list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(written)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one.update(_type="other"),
+        lambda one: one["predicate"].update(verdict="forgotten"),
+        lambda one: one["predicate"].update(extra=1),
+        lambda one: one["predicate"].pop("not_covered"),
+        lambda one: one["predicate"]["record"].update(sequence=0),
+        lambda one: one["predicate"]["data"].update(rows_root="short"),
+        lambda one: one["predicate"]["requests"][0].update(ticket="anna@example.org"),
+    ],
+)
+def test_the_published_schema_refuses_what_is_no_statement(change):
+    written = json.loads(canonical_bytes(statement()))
+    change(written)
+    assert list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(written))
+
+
+def test_another_in_toto_library_reads_it():
+    from google.protobuf.json_format import ParseDict
+    from in_toto_attestation.v1.statement_pb2 import Statement as Theirs
+
+    theirs = ParseDict(json.loads(canonical_bytes(statement())), Theirs())
+    assert theirs.predicate_type == PREDICATE_TYPE
+    assert theirs.subject[0].digest["sha256"] == B

@@ -34,7 +34,7 @@ def test_every_kind_of_error_gives_its_message_and_code(lethe, monkeypatch, kind
 
 def test_kinds_are_told_apart():
     codes = {kind.exit_code for kind in KINDS}
-    assert len(codes) == 8
+    assert len(codes) == 9
     assert 0 not in codes
 
 
