@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -175,6 +176,41 @@ def certificate(
     note(f"Wrote {path}.")
 
 
+@app.command()
+def export(
+    out_file: Annotated[Path, typer.Option("--out", help="Zip to write.")] = Path("records.zip"),
+    request: Annotated[str | None, typer.Option(help="Only the record of this request.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only records signed from this day on, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="Only records signed before this day, UTC.")
+    ] = None,
+) -> None:
+    """Write records as a bundle that anybody can check: `python -m lethe.audit.verify`.
+
+    Example: lethe audit export --request req-0123456789ab --out record.zip
+    """
+    from datetime import UTC
+
+    from cli.output import note
+    from lethe.errors import SettingsError
+    from tasks.audit_export import Wanted, export_bundle
+
+    if out_file.exists():
+        raise SettingsError(
+            f"{out_file} is there already and stays as it is. Name another file with --out."
+        )
+    with _ledger() as (settings, ledger):
+        wanted = Wanted(
+            request_id=request,
+            since=since and since.replace(tzinfo=UTC),
+            until=until and until.replace(tzinfo=UTC),
+        )
+        number = export_bundle(settings, ledger, out_file, wanted)
+    note(f"Wrote {out_file}: {number} records. Check it: python -m lethe.audit.verify {out_file}")
+
+
 @keys.command("init")
 def init() -> None:
     """Make the first signing key, readable by this user only.
@@ -210,8 +246,8 @@ def rotate() -> None:
     note("Export the key ring again: `lethe audit keys export`.")
 
 
-@keys.command()
-def export(
+@keys.command("export")
+def export_keys(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File to write; default: keyring.json.")
     ] = None,

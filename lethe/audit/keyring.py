@@ -5,10 +5,11 @@
     ring.accepts(key_id, signed_at)          # whether that key might sign then
 
 A key ring is a list. Its first entry signs itself; every later one is signed by its predecessor and
-says until when that one may go on signing (the overlap of a rotation). So who knows the first key,
-or any later one, can tell whether the rest belongs to it, and nobody can add a key without the last
-one. Whoever checks records should have the ring, or the id of its first key, from somewhere else
-than the records: `lethe audit keys export`.
+says until when that one may go on signing (the overlap of a rotation). So who knows the first key
+can tell whether the rest belongs to it, and nobody can add a key without the last one. (Knowing a
+later key would not do: anybody can put keys of their own before it.) Whoever checks records should
+have the ring, or the id of its first key, from somewhere else than the records:
+`lethe audit keys export`.
 
 Needs the standard library, `cryptography` and `rfc8785` alone.
 """

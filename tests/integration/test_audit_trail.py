@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -165,6 +166,37 @@ def test_a_requester_gets_a_receipt_and_a_certificate(project, command):
     assert client.get_model_version("digits", "2").tags[tags.RECORD] == "1"
     code, _, err = command("audit", "receipt", result.request_id, "--out", "mine.json")
     assert (code, "stays as it is" in err) == (2, True)
+
+
+def verified(*words):
+    """What the stand-alone verifier says of a bundle: exit code and report."""
+    command = [sys.executable, "-m", "lethe.audit.verify", *words, "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_bundles_are_checked_without_the_rest_of_lethe(project, command):
+    first, second = forget("3"), forget("5")
+    command("audit", "keys", "export", "--out", "ring.json")
+    command("audit", "receipt", first.request_id, "--out", "mine.json")
+    assert command("audit", "export", "--out", "all.zip")[0] == 0
+    assert verified("all.zip", "--keys", "ring.json")[0] == 0
+    assert command("audit", "export", "--request", second.request_id, "--out", "one.zip")[0] == 0
+    code, said = verified("one.zip", "--keys", "ring.json")
+    assert (code, first.request_id in said) == (0, False)
+    assert verified("all.zip", "--keys", "ring.json", "--receipt", "mine.json")[0] == 0
+    assert verified("one.zip", "--keys", "ring.json", "--receipt", "mine.json")[0] == 9
+    assert command("audit", "export", "--since", "2020-01-01", "--out", "since.zip")[0] == 0
+    assert verified("since.zip", "--keys", "ring.json")[0] == 0
+    code, _, err = command("audit", "export", "--until", "2020-01-01", "--out", "none.zip")
+    assert (code, "no such record" in err) == (9, True)
+    assert command("audit", "export", "--out", "all.zip")[0] == 2
+    # Another installation's keys.
+    shutil.rmtree(project / ".lethe" / "audit" / "keys")
+    assert command("audit", "keys", "init")[0] == 0
+    command("audit", "keys", "export", "--out", "other.json")
+    assert verified("all.zip", "--keys", "other.json")[0] == 9
 
 
 def test_a_refusal_is_recorded_like_a_success(project):
