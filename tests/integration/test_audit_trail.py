@@ -6,9 +6,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from cli.main import main
 from flows.unlearn import unlearn
@@ -205,6 +210,67 @@ def test_a_refusal_is_recorded_like_a_success(project):
     with open_desk(load_settings()) as desk:
         (kept,) = desk.ledger.statements.after()
     assert Statement.of_line(kept.line).predicate.verdict == "refused"
+    assert found() == {}
+
+
+class S3(NamedTuple):
+    """A bucket and a client of its server."""
+
+    client: Any
+    name: str
+
+    def names(self):
+        found = self.client.list_objects_v2(Bucket=self.name)
+        return {one["Key"] for one in found["Contents"]}
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket with Object Lock, which the settings name."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+    name = f"records-{uuid.uuid4().hex}"  # moto's servers in one process share their buckets
+    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    monkeypatch.setenv("LETHE_AUDIT__S3__BUCKET", name)
+    monkeypatch.setenv("LETHE_AUDIT__S3__ENDPOINT_URL", f"http://{host}:{port}")
+    yield S3(client, name)
+    server.stop()
+
+
+def test_a_trail_that_was_made_anew_is_not_the_one_whose_copies_are_write_once(project, bucket):
+    forget("3")
+    assert "lethe/checkpoints/000000000001.json" in bucket.names()
+    statement = "lethe/statements/000000000001.json"
+    kept = bucket.client.head_object(Bucket=bucket.name, Key=statement)
+    assert kept["ObjectLockMode"] == "COMPLIANCE"
+    assert kept["ObjectLockRetainUntilDate"] > datetime.now(UTC) + timedelta(days=700)
+    assert found() == {}
+    # Whoever has the key and may write everywhere signs another first record.
+    with sqlite3.connect(project / ".lethe" / "ledger.db") as sql:
+        sql.execute("DROP TRIGGER statements_no_delete")
+        sql.execute("DELETE FROM statements")
+    for name in ("statements.jsonl", "checkpoint.json"):
+        (project / ".lethe" / "audit" / name).unlink()
+    forget("5")
+    wrong = found()
+    assert ("write-once copy", "record 1") in wrong
+    assert ("recorded", "models:/digits/2") in wrong
+
+
+def test_a_store_that_is_away_holds_nothing_up_and_its_copies_are_made_later(
+    project, bucket, monkeypatch
+):
+    there = os.environ["LETHE_AUDIT__S3__ENDPOINT_URL"]
+    monkeypatch.setenv("LETHE_AUDIT__S3__ENDPOINT_URL", "http://127.0.0.1:9")
+    assert forget("3").successor == "digits/2"
+    monkeypatch.setenv("LETHE_AUDIT__S3__ENDPOINT_URL", there)
+    forget("5")
+    assert {f"lethe/statements/00000000000{n}.json" for n in (1, 2)} < bucket.names()
     assert found() == {}
 
 
