@@ -54,6 +54,7 @@ def found():
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Runs `lethe` in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
     def run(*words):

@@ -16,6 +16,7 @@ MODEL = ("digits@champion", "--dataset", "data/digits", "--classes")
 @pytest.fixture
 def unlearn(project, monkeypatch, capsys):
     """Run the command in the project: exit code, standard output, standard error."""
+    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
     monkeypatch.setattr(os, "environ", os.environ.copy())  # the command sets defaults there
 
     def run(*words):
