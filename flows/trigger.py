@@ -12,6 +12,7 @@
 # may be gone. What no run takes up waits in the ledger for the next scheduled one.
 """What the intake service's outbox calls to have requests carried out at once."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ TAG = "at-once"
 # Longest from a worker's taking a run to its beginning that is believed in.
 START = timedelta(minutes=10)
 SECONDS_PER_CALL = 15
+# A Prefect server on SQLite answers 503 while another transaction writes: over in a moment.
+BUSY = 503
+PAUSES_WHEN_BUSY = (0.1, 0.3, 1.0)
 
 
 def trigger_sender(settings: Settings) -> Callable[[Letter], None]:
@@ -58,11 +62,7 @@ def trigger_sender(settings: Settings) -> Callable[[Letter], None]:
                     sync_client=True, httpx_settings={"timeout": SECONDS_PER_CALL}
                 ) as client,
             ):
-                deployment = client.read_deployment_by_name(name)
-                if not _one_waits(client, deployment.id):
-                    client.create_flow_run_from_deployment(
-                        deployment.id, idempotency_key=letter.key, tags=[TAG]
-                    )
+                _patiently(lambda: _ensure_run(client, name, letter.key))
         except ObjectNotFound:
             raise SendError(f"Prefect has no deployment {name}", down=True) from None
         except PrefectHTTPStatusError as error:
@@ -72,6 +72,27 @@ def trigger_sender(settings: Settings) -> Callable[[Letter], None]:
             raise SendError(what, down=True) from None
 
     return send
+
+
+def _patiently(call: Callable[[], None]) -> None:
+    """Call, and again after each pause while the server is busy; what it does is idempotent."""
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    for pause in PAUSES_WHEN_BUSY:
+        try:
+            return call()
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != BUSY:
+                raise
+        time.sleep(pause)
+    return call()
+
+
+def _ensure_run(client: "SyncPrefectClient", name: str, key: str) -> None:
+    """Make a run of the deployment with this idempotency key, unless one waits that will do."""
+    deployment = client.read_deployment_by_name(name)
+    if not _one_waits(client, deployment.id):
+        client.create_flow_run_from_deployment(deployment.id, idempotency_key=key, tags=[TAG])
 
 
 def _one_waits(client: "SyncPrefectClient", deployment_id: "UUID") -> bool:

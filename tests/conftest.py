@@ -1,6 +1,7 @@
 """What all tests share: no telemetry, no state of the person who runs them."""
 
 import os
+import sys
 
 import pytest
 
@@ -46,3 +47,27 @@ def prefect_server():
     still = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with prefect_test_harness(server_startup_timeout=120), still:
         yield PREFECT_API_URL.value()
+
+
+@pytest.fixture
+def lethe(monkeypatch, capsys):
+    """Run the command in this process: exit code, standard output, standard error."""
+    from cli.main import main
+
+    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
+    before = dict(os.environ)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["lethe", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    yield run
+    # The command sets defaults in the environment; they must not outlive the test.
+    os.environ.clear()
+    os.environ.update(before)

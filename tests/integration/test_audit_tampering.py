@@ -5,9 +5,9 @@ whoever changes a file changes it too.
 """
 
 import copy
-import importlib.util
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,10 @@ from lethe.audit.dsse import sign
 from lethe.audit.keyring import KeyRing, stamp
 from lethe.audit.verify import verify_bundle
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "audit"))
 
-def _neighbour(name):
-    path = Path(__file__).parents[1] / "unit" / "audit" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"tampering_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+import audit_trails as trails
 
-
-trails = _neighbour("test_verify")
 FIRST, SECOND, RING, ID = trails.FIRST, trails.SECOND, trails.RING, trails.ID
 LINES, DIGESTS, END = trails.LINES, trails.DIGESTS, trails.END
 WHOLE, SOME = trails.WHOLE, {"from": 3, "to": 8}

@@ -15,7 +15,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from cli.main import main
 from flows.unlearn import unlearn
 from lethe.audit.errors import KeysError
 from lethe.audit.receipt import verify_receipt
@@ -51,25 +50,6 @@ def found():
     }
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `lethe` in this process: exit code, standard output, standard error."""
-    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["lethe", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
-
-
 class Changed:
     """A change that is taken back."""
 
@@ -86,7 +66,7 @@ class Changed:
         self.kept.unlink()
 
 
-def test_what_is_changed_anywhere_is_found_and_its_record_named(project, command):
+def test_what_is_changed_anywhere_is_found_and_its_record_named(project, lethe):
     first, second = forget("3"), forget("5")
     assert (first.successor, second.successor) == ("digits/2", "digits/3")
     assert found() == {}
@@ -135,11 +115,11 @@ def test_what_is_changed_anywhere_is_found_and_its_record_named(project, command
     assert found() == {}
 
     # ## What a person types
-    code, out, _ = command("audit", "verify")
+    code, out, _ = lethe("audit", "verify")
     assert code == 0
     assert "Everything that could be checked" in out
     client.set_model_version_tag("digits", "2", tags.VERDICT, "erased")
-    code, out, err = command("audit", "verify", "--json")
+    code, out, err = lethe("audit", "verify", "--json")
     assert code == 9
     told = json.loads(out)
     assert not told["good"]
@@ -147,9 +127,9 @@ def test_what_is_changed_anywhere_is_found_and_its_record_named(project, command
     assert "Keep ledger, log and registry" in err
 
 
-def test_a_requester_gets_a_receipt_and_a_certificate(project, command):
+def test_a_requester_gets_a_receipt_and_a_certificate(project, lethe):
     result = forget("3", "5")
-    code, _, err = command("audit", "receipt", result.request_id, "--out", "mine.json")
+    code, _, err = lethe("audit", "receipt", result.request_id, "--out", "mine.json")
     assert (code, "Wrote mine.json" in err) == (0, True)
     receipt = json.loads(Path("mine.json").read_text())
     with open_desk(load_settings()) as desk:
@@ -164,13 +144,13 @@ def test_a_requester_gets_a_receipt_and_a_certificate(project, command):
     client = connect(load_settings())
     pages = artifact_path(client, result.run_id, tags.CERTIFICATES_FOLDER)
     page = (pages / f"{result.request_id}.html").read_text()
-    assert command("audit", "certificate", result.request_id, "--out", "mine.html")[0] == 0
+    assert lethe("audit", "certificate", result.request_id, "--out", "mine.html")[0] == 0
     assert Path("mine.html").read_text() == page
     assert result.request_id in page
     line = artifact_path(client, result.run_id, tags.ENVELOPE_FILE).read_bytes()
     assert line == kept.line + b"\n"
     assert client.get_model_version("digits", "2").tags[tags.RECORD] == "1"
-    code, _, err = command("audit", "receipt", result.request_id, "--out", "mine.json")
+    code, _, err = lethe("audit", "receipt", result.request_id, "--out", "mine.json")
     assert (code, "stays as it is" in err) == (2, True)
 
 
@@ -182,26 +162,26 @@ def verified(*words):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_bundles_are_checked_without_the_rest_of_lethe(project, command):
+def test_bundles_are_checked_without_the_rest_of_lethe(project, lethe):
     first, second = forget("3"), forget("5")
-    command("audit", "keys", "export", "--out", "ring.json")
-    command("audit", "receipt", first.request_id, "--out", "mine.json")
-    assert command("audit", "export", "--out", "all.zip")[0] == 0
+    lethe("audit", "keys", "export", "--out", "ring.json")
+    lethe("audit", "receipt", first.request_id, "--out", "mine.json")
+    assert lethe("audit", "export", "--out", "all.zip")[0] == 0
     assert verified("all.zip", "--keys", "ring.json")[0] == 0
-    assert command("audit", "export", "--request", second.request_id, "--out", "one.zip")[0] == 0
+    assert lethe("audit", "export", "--request", second.request_id, "--out", "one.zip")[0] == 0
     code, said = verified("one.zip", "--keys", "ring.json")
     assert (code, first.request_id in said) == (0, False)
     assert verified("all.zip", "--keys", "ring.json", "--receipt", "mine.json")[0] == 0
     assert verified("one.zip", "--keys", "ring.json", "--receipt", "mine.json")[0] == 9
-    assert command("audit", "export", "--since", "2020-01-01", "--out", "since.zip")[0] == 0
+    assert lethe("audit", "export", "--since", "2020-01-01", "--out", "since.zip")[0] == 0
     assert verified("since.zip", "--keys", "ring.json")[0] == 0
-    code, _, err = command("audit", "export", "--until", "2020-01-01", "--out", "none.zip")
+    code, _, err = lethe("audit", "export", "--until", "2020-01-01", "--out", "none.zip")
     assert (code, "no such record" in err) == (9, True)
-    assert command("audit", "export", "--out", "all.zip")[0] == 2
+    assert lethe("audit", "export", "--out", "all.zip")[0] == 2
     # Another installation's keys.
     shutil.rmtree(project / ".lethe" / "audit" / "keys")
-    assert command("audit", "keys", "init")[0] == 0
-    command("audit", "keys", "export", "--out", "other.json")
+    assert lethe("audit", "keys", "init")[0] == 0
+    lethe("audit", "keys", "export", "--out", "other.json")
     assert verified("all.zip", "--keys", "other.json")[0] == 9
 
 
@@ -287,14 +267,14 @@ def test_without_the_key_that_signed_before_nothing_is_computed(project, monkeyp
     assert found() == {}
 
 
-def test_keys_are_made_rotated_and_exported_by_command(tmp_path, monkeypatch, command):
+def test_keys_are_made_rotated_and_exported_by_command(tmp_path, monkeypatch, lethe):
     monkeypatch.chdir(tmp_path)
-    assert command("audit", "keys", "export")[0] == 9
-    assert command("audit", "keys", "init")[0] == 0
-    code, _, err = command("audit", "keys", "init")
+    assert lethe("audit", "keys", "export")[0] == 9
+    assert lethe("audit", "keys", "init")[0] == 0
+    code, _, err = lethe("audit", "keys", "init")
     assert (code, "keys rotate" in err) == (9, True)
-    assert command("audit", "keys", "rotate")[0] == 0
-    assert command("audit", "keys", "export")[0] == 0
+    assert lethe("audit", "keys", "rotate")[0] == 0
+    assert lethe("audit", "keys", "export")[0] == 0
     ring = json.loads(Path("keyring.json").read_text())
     assert len(ring["keys"]) == 2
     assert "PRIVATE" not in Path("keyring.json").read_text()

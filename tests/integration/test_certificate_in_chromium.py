@@ -1,11 +1,15 @@
 """The certificate as the system's Chromium shows and prints it."""
 
-import importlib.util
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/audit"))
+
+import test_certificate as cases
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 TESTS = Path(__file__).parents[1]
@@ -14,17 +18,6 @@ CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 CONTRAST = (TESTS / "integration/intake/contrast.js").read_text(encoding="utf-8")
 CONTRAST = CONTRAST.replace('"main a"', '"main h1"')  # a sheet of paper has no links
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-
-
-def _load_cases():
-    path = TESTS / "unit/audit/test_certificate.py"
-    spec = importlib.util.spec_from_file_location("certificate_cases", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _load_cases()
 CASES = pytest.mark.parametrize("case", cases.CASES)
 
 

@@ -8,8 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,6 +47,21 @@ def sender_at(address, *, settings=None):
         none = {"restore_defaults": {PREFECT_API_URL}}
         with temporary_settings(**(given if address else none)):
             trigger_sender(settings or Settings())(one)
+
+    return send
+
+
+def as_the_outbox_would(sender):
+    """Send again while the server is busy: other tests keep its SQLite writing."""
+
+    def send(one):
+        for _ in range(20):
+            try:
+                return sender(one)
+            except SendError as error:
+                if "answered 503" not in str(error):
+                    raise
+        return sender(one)
 
     return send
 
@@ -103,7 +120,42 @@ def runs(client, on_demand):
 
 @pytest.fixture
 def send(on_demand, prefect_server):
-    return sender_at(prefect_server)
+    return as_the_outbox_would(sender_at(prefect_server))
+
+
+@pytest.fixture
+def busy(prefect_server):
+    """Address of the same server behind one that answers 503 to the first `left[0]` calls."""
+    left = [0]
+
+    class Front(BaseHTTPRequestHandler):
+        def do_GET(self):
+            length = int(self.headers.get("content-length", 0))
+            body, left[0] = self.rfile.read(length), left[0] - 1
+            if left[0] >= 0:
+                self.send_response(503)
+                self.end_headers()
+                return
+            kind = {"content-type": self.headers.get("content-type", "application/json")}
+            url = prefect_server.removesuffix("/api") + self.path
+            got = httpx.request(self.command, url, content=body, headers=kind, timeout=30)
+            self.send_response(got.status_code)
+            self.send_header("content-type", got.headers["content-type"])
+            self.send_header("content-length", str(len(got.content)))
+            self.end_headers()
+            self.wfile.write(got.content)
+
+        do_POST = do_GET  # noqa: N815 (the library's name)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/api", left
+        server.shutdown()
+        thread.join()
 
 
 class Clock:
@@ -295,6 +347,18 @@ def test_a_server_that_is_down_is_tried_once_and_all_is_sent_when_it_is_back(out
     assert send_all(send).sent == 5
     assert len(runs()) == 1
     assert not ledger.letters_owed().get("trigger")
+
+
+def test_a_server_that_is_busy_for_a_moment_is_asked_again_at_once(busy, runs, monkeypatch):
+    address, left = busy
+    monkeypatch.setattr(flows.trigger, "PAUSES_WHEN_BUSY", (0.0, 0.0))
+    left[0] = 2
+    as_the_outbox_would(sender_at(address))(letter("1"))
+    assert len(runs()) == 1
+    left[0] = 3
+    with pytest.raises(SendError, match="answered 503") as caught:
+        sender_at(address)(letter("2"))
+    assert caught.value.down
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for_long(monkeypatch):

@@ -1,12 +1,9 @@
 """`lethe unlearn` with bad input, and the same command again."""
 
 import json
-import os
-import sys
 
 import pytest
 
-from cli.main import main
 from lethe.settings import load_settings
 from tasks.desk import open_desk
 
@@ -14,22 +11,9 @@ MODEL = ("digits@champion", "--dataset", "data/digits", "--classes")
 
 
 @pytest.fixture
-def unlearn(project, monkeypatch, capsys):
-    """Run the command in the project: exit code, standard output, standard error."""
-    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
-    monkeypatch.setattr(os, "environ", os.environ.copy())  # the command sets defaults there
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["lethe", "unlearn", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def unlearn(project, lethe):
+    """Run `lethe unlearn` in the project."""
+    return lambda *words: lethe("unlearn", *words)
 
 
 def filed():

@@ -1,13 +1,12 @@
 """The certificate says what the statement says about one request, and nothing else."""
 
-import importlib.util
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 from typing import get_args
 
+import audit_statements as builders
 import pytest
 
 from lethe.audit.certificate import (
@@ -22,16 +21,6 @@ from lethe.audit.errors import AuditError
 from lethe.audit.predicate import VerdictName
 from lethe.audit.statement import Statement, digest
 
-
-def _neighbour(name):
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"certificate_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-builders = _neighbour("test_statement")
 NOON, REQUEST, REFUSAL = builders.NOON, builders.REQUEST, builders.REFUSAL
 KEY, COMMAND = "9f" * 16, "lethe audit verify statement.json"
 VOID = {"meta", "path"}

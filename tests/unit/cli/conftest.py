@@ -1,6 +1,5 @@
 """The real `lethe` command, in a process of its own or in this one."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,30 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import main
-
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 @pytest.fixture
-def lethe(tmp_path, monkeypatch, capsys):
-    """Run the command through its entry point in an empty folder: exit code, stdout, stderr."""
+def lethe(lethe, tmp_path, monkeypatch):
+    """Run the command in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
-    # The command sets defaults in the environment; they must not outlive the test.
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["lethe", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+    return lethe
 
 
 @pytest.fixture(scope="session")
