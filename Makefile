@@ -34,7 +34,7 @@ lint: $(STAMP) ## Lint, formatting, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 unit: $(STAMP) ## Unit tests, in seconds
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest --numprocesses 2 tests/unit
 
 integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/end_to_end tests/integration

@@ -37,6 +37,7 @@ class Outcome:
             "edit": self.edit.seconds,
             "evaluation": self.evaluation_seconds,
         }
-        if self.retrained is not None:
+        # Times are compared within one run only.
+        if self.retrained is not None and not self.retrained.kept:
             found["retraining"] = self.retrained.seconds
         return found

@@ -54,12 +54,14 @@ class TrainedNetwork:
     """A trained network, on the CPU and in eval mode.
 
     `curves` holds "loss" and "accuracy" on the training rows, one value per epoch each, taken while
-    training; `seconds` is wall time.
+    training; `seconds` is wall time. `kept` says that an earlier run trained it, whose seconds cannot
+    be compared with this one's.
     """
 
     model: nn.Module
     curves: Mapping[str, list[float]]
     seconds: float
+    kept: bool = False
 
 
 def _silent(_done: int, _total: int) -> None:

@@ -191,7 +191,13 @@ class Project:
             yield lines
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            try:
+                process.wait(120)
+            except (
+                subprocess.TimeoutExpired
+            ):  # a worker waits for runs that the story does not need
+                process.kill()
+                process.wait(10)
             reader.join(10)
 
 
