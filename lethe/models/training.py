@@ -54,8 +54,8 @@ class TrainedNetwork:
     """A trained network, on the CPU and in eval mode.
 
     `curves` holds "loss" and "accuracy" on the training rows, one value per epoch each, taken while
-    training; `seconds` is wall time. `kept` says that an earlier run trained it, whose seconds cannot
-    be compared with this one's.
+    training; `seconds` is wall time. `kept` says that an earlier run trained it, whose seconds
+    cannot be compared with those of this one.
     """
 
     model: nn.Module

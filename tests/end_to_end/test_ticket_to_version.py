@@ -195,7 +195,7 @@ class Project:
                 process.wait(120)
             except (
                 subprocess.TimeoutExpired
-            ):  # a worker waits for runs that the story does not need
+            ):  # it waits for runs, which nothing here needs
                 process.kill()
                 process.wait(10)
             reader.join(10)
