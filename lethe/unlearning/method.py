@@ -39,11 +39,16 @@ def _silent(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True)
 class ForgetTarget:
-    """What to forget: the rows and, for a class request, the classes' label indices."""
+    """What to forget: the rows and, for a class request, the classes' label indices.
+
+    `retained` is everything else that was trained on. Only a method that declares `needs = "retain"`
+    may use it, and only to it it is given.
+    """
 
     rows: Rows
     kind: ForgetKind
     classes: tuple[int, ...] = ()
+    retained: Rows | None = None
 
 
 @dataclass(frozen=True)
