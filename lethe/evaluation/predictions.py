@@ -53,7 +53,7 @@ def stream(
     """
     with ExitStack() as prepared:
         for model in models:
-            prepared.enter_context(_evaluating(model, device))
+            prepared.enter_context(evaluating(model, device))
         for batch in rows.batches(batch_size):
             x = batch.x.to(device)
             # Per batch: a generator must not leave gradients switched off while it is suspended.
@@ -125,7 +125,7 @@ def _choose(count: int, seed: int) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
+def evaluating(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Eval mode on a device; modes and device come back however the block ends."""
     modes = [(module, module.training) for module in model.modules()]
     first = next(iter(model.parameters()), None)
