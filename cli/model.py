@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.card import card
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -169,6 +171,9 @@ def adopt(
         print_json({"version": str(adopted)})
         return
     out.print(f"Registered [bold]{adopted}[/bold], which answers as {version} does.")
+
+
+app.command()(card)
 
 
 @app.command()

@@ -4,13 +4,20 @@
 #
 # The recipe stands in params.yaml, the data set is the one committed in this repository. Trained
 # once by the same recipe on the same data with the same seed, a version is not trained again.
-"""The flow `train`: open the data, fit, register."""
+"""The flow `train`: open the data, fit, describe, register."""
 
 from prefect import flow
 
 from lethe.settings import load_settings
 from tasks.results import TrainResult
-from tasks.train import find_trained, fit, open_training_data, read_recipe, register_trained
+from tasks.train import (
+    describe,
+    find_trained,
+    fit,
+    open_training_data,
+    read_recipe,
+    register_trained,
+)
 
 
 @flow(name="train", flow_run_name="train-{dataset}", persist_result=False)
@@ -34,4 +41,5 @@ def train(dataset: str, model: str | None = None, again: bool = False) -> TrainR
     if not again and (found := find_trained(settings, name, data, recipe)) is not None:
         return found
     trained = fit(settings, data, recipe)
-    return register_trained(settings, name, data, recipe, trained)
+    card = describe(settings, data, trained)
+    return register_trained(settings, name, data, recipe, trained, card=card)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from lethe.data.training_card import TrainingCard
 from lethe.errors import ModelError, RegistryError
 from lethe.models.architecture import Architecture, build
 from lethe.models.weights import FILE_NAME, file_digest, load_weights, save_weights
 from lethe.settings import Settings
 from model_registry import tags
+from model_registry.card import CardSource, find_card
 from model_registry.version import VersionRef, find_version
 
 if TYPE_CHECKING:
@@ -65,6 +67,19 @@ class PulledVersion:
     model_id: str | None
     run_id: str | None
     tags: Mapping[str, str]
+    card_source: CardSource | None = None
+
+    def card(self) -> TrainingCard | None:
+        """Its training card, downloaded now; None if it has none.
+
+        A successor's describes the weights of the version that it came from: compare
+        `card.facts.weights_sha256` with `facts.weights_sha256`.
+
+        Raises:
+            RegistryError: if the artifact store does not hand it out.
+            ModelError: if it is not the one that was registered.
+        """
+        return None if self.card_source is None else self.card_source.load()
 
 
 def pull_version(client: "MlflowClient", reference: str, settings: Settings) -> PulledVersion:
@@ -109,6 +124,7 @@ def pull_version(client: "MlflowClient", reference: str, settings: Settings) -> 
         model_id=model_id_of(record),
         run_id=record.run_id or None,
         tags=dict(record.tags),
+        card_source=find_card(client, ref, record),
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from lethe.data.training_card import FILE_NAME as CARD_FILE
+from lethe.data.training_card import TrainingCard
 from lethe.models.weights import FILE_NAME, file_digest, save_weights
 from model_registry import tags
 from model_registry.pull import LetheMetadata, Packaging, served_file
@@ -28,6 +30,7 @@ def register_version(
     facts: LetheMetadata,
     packaging: Packaging,
     version_tags: Mapping[str, str],
+    card: TrainingCard | None = None,
     still_ours: Callable[[], object] = lambda: None,
 ) -> VersionRef:
     """Log the network to a run and register it as the next version of the named model.
@@ -44,6 +47,7 @@ def register_version(
         facts: how to rebuild it, with the SHA-256 of its weights (`weights_digest`).
         packaging: signature, input example, format and requirements to log it with.
         version_tags: tags of the new version, beside the digest of its weights.
+        card: its training card, stored beside the weights.
         still_ours: raises if another process has taken the work over; asked before registering.
     """
     if (known := _registered(client, name, run_id, facts)) is not None:
@@ -54,6 +58,12 @@ def register_version(
     with TemporaryDirectory(prefix="lethe-register-") as folder:
         weights = Path(folder) / FILE_NAME
         save_weights(network, weights)
+        files, card_tag = [str(weights)], {}
+        if card is not None:
+            path = Path(folder) / CARD_FILE
+            card.save(path)
+            files.append(str(path))
+            card_tag = {tags.CARD: file_digest(path)}
         with mlflow.start_run(run_id=run_id):
             logged = mlflow.pytorch.log_model(
                 network,
@@ -63,7 +73,7 @@ def register_version(
                 serialization_format=packaging.serialization_format,
                 pip_requirements=packaging.requirements,
                 code_paths=packaging.code_paths or None,
-                extra_files=[str(weights)],
+                extra_files=files,
                 metadata={
                     **packaging.metadata,
                     tags.METADATA: facts.model_dump(mode="json", exclude_none=True),
@@ -79,6 +89,7 @@ def register_version(
         run_id=run_id,
         tags={
             **version_tags,
+            **card_tag,
             tags.WEIGHTS: facts.weights_sha256,
             tags.SERVED: _served_digest(logged.model_uri),
         },

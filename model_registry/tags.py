@@ -6,6 +6,7 @@ PREFIX = "lethe."
 ORIGIN = "lethe.origin"  # trained, adopted or unlearned
 WEIGHTS = "lethe.weights_sha256"
 SERVED = "lethe.served_sha256"  # of the file that MLflow serves: model.pt2 or model.pth
+CARD = "lethe.card_sha256"  # of its training card, if it has one
 
 # On a trained version.
 TRAINING_KEY = "lethe.training_key"
@@ -45,6 +46,9 @@ ENVELOPE_FILE = "statement.dsse.json"
 EVALUATION_FILE = "evaluation.json"
 PLOTS_FOLDER = "plots"
 CERTIFICATES_FOLDER = "certificates"
+
+# Artifacts of the run of a version whose training card was made later.
+CARDS_FOLDER = "training_cards"
 
 # Key under a logged model's metadata that holds what Lethe needs to rebuild it.
 METADATA = "lethe"

@@ -31,6 +31,7 @@ from model_registry.run import (
 )
 from model_registry.version import VersionRef, parse_number
 from tasks.artifacts import show_result
+from tasks.card import successor_card
 from tasks.certificates import certificate_path, write_certificates
 from tasks.notary import Notary
 from tasks.outcome import Outcome
@@ -144,6 +145,7 @@ def register_successor(
         ),
         packaging=record.parent.packaging,
         version_tags=_tags(record),  # the verdict comes with the statement
+        card=successor_card(record, outcome.edit, weights),
         still_ours=still_ours,
     )
     known = client.get_model_version(successor.name, str(successor.number)).tags

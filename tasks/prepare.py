@@ -54,7 +54,9 @@ def pull_parent(settings: Settings, model: str, *, newest: bool = False) -> Pull
     """
     client = connect(settings)
     reference = newest_of_line(client, model) if newest else model
-    return pull_version(client, reference, settings)
+    parent = pull_version(client, reference, settings)
+    parent.card()  # a successor is given it; one that was replaced is found out before any work
+    return parent
 
 
 @task(**SAFE_TO_RETRY)

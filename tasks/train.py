@@ -27,6 +27,7 @@ from model_registry.pull import LetheMetadata
 from model_registry.register import default_packaging, register_version, weights_digest
 from model_registry.run import log_curves, log_metrics, log_params
 from model_registry.version import check_model_name
+from tasks.card import MadeCard, card_of
 from tasks.device import device_slot
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.progress import progress
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 PARAMS_FILE = Path("params.yaml")
 ACCURACY = "held_out/accuracy"
 SECONDS = f"{tags.SECONDS}training"
+CARD_SECONDS = f"{tags.SECONDS}card"
 # One example alone would fix the batch size of the logged graph.
 EXAMPLE_ROWS = 2
 
@@ -133,12 +135,27 @@ def fit(settings: Settings, data: TrainingData, recipe: TrainingSettings) -> Tra
 
 
 @task(**IN_MEMORY)
+def describe(settings: Settings, data: TrainingData, trained: TrainedNetwork) -> MadeCard:
+    """Make the training card: what may be known of the data when they are away."""
+    return card_of(
+        settings,
+        trained.model,
+        path=f"data/{data.name}",
+        train=data.train,
+        held_out=data.held_out,
+        classes=data.classes,
+    )
+
+
+@task(**IN_MEMORY)
 def register_trained(
     settings: Settings,
     model: str,
     data: TrainingData,
     recipe: TrainingSettings,
     trained: TrainedNetwork,
+    *,
+    card: MadeCard,
 ) -> TrainResult:
     """Measure on the held-out rows, log, register, and give the first version the alias."""
     client = connect(settings)
@@ -151,7 +168,7 @@ def register_trained(
     run_id: str = run.info.run_id
     log_params(client, run_id, {"seed": settings.seed, **recipe.model_dump(mode="json")})
     log_curves(client, run_id, {f"train/{k}": v for k, v in trained.curves.items()})
-    metrics = {SECONDS: trained.seconds}
+    metrics = {SECONDS: trained.seconds, CARD_SECONDS: card.seconds}
     log_metrics(client, run_id, metrics if accuracy is None else {**metrics, ACCURACY: accuracy})
     log_dataset_uses(client, run_id, list(_uses(data)), None)
     example = next(iter(data.train.rows.batches(EXAMPLE_ROWS))).x
@@ -174,6 +191,7 @@ def register_trained(
             tags.DVC_MD5: data.train.dvc_md5,
             tags.GIT_REV: data.train.git_rev,
         },
+        card=card.card,
     )
     client.set_terminated(run_id)
     _describe(client, version, run, data, accuracy)
