@@ -114,6 +114,15 @@ def check_signer(envelope: Envelope, key_id: str, signed_at: str, ring: KeyRing)
         raise ValueError(f"key {key_id[:16]} was not to sign at {signed_at}")
 
 
+def signature_problems(envelope: Envelope, link: Link, ring: KeyRing) -> list[str]:
+    """What is wrong with a record's signature, in words; no other record is needed for it."""
+    try:
+        check_signer(envelope, link.key_id, link.signed_at, ring)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def read_link(envelope: Envelope, statement: Mapping[str, Any]) -> Link:
     """A statement's place in the chain.
 
@@ -157,16 +166,36 @@ class ChainCheck:
 
         After a record that cannot be read the next one is still held to the last that could.
         """
-        expected = 1 if self.last is None else self.last.sequence + 1
         try:
             envelope, statement, link = read_record(line)
         except ValueError as error:
-            return None, None, [f"record {expected}: {error}"]
-        problems = self._wrong(envelope, link, expected)
+            return None, None, [f"record {self.expected}: {error}"]
+        problems = self.follow(link, signature_problems(envelope, link, self._ring))
+        return link, statement, [f"{link.name}: {words}" for words in problems]
+
+    @property
+    def expected(self) -> int:
+        """The number that the next record should have."""
+        return 1 if self.last is None else self.last.sequence + 1
+
+    def follow(self, link: Link, signature: list[str]) -> list[str]:
+        """The next record, where its signature was checked already.
+
+        Args:
+            link: its place.
+            signature: what `signature_problems` found.
+
+        Returns:
+            What is wrong with it, these words first, without its name.
+        """
+        found = [*signature]
+        if link.sequence != self.expected:
+            found.append(f"it stands where record {self.expected} belongs")
+        if link.previous != (None if self.last is None else self.last.digest):
+            found.append("it does not follow the record before it")
         self.last = link
         self.tree = self.tree.append(bytes.fromhex(link.digest))
-        problems += self._against_checkpoint(link)
-        return link, statement, [f"{link.name}: {words}" for words in problems]
+        return found + self._against_checkpoint(link)
 
     def end(self) -> list[str]:
         """What is wrong with where the chain ends."""
@@ -175,18 +204,6 @@ class ChainCheck:
             return []
         said = f"its checkpoint of {self._checkpoint.signed_at} says {self._checkpoint.size}"
         return [f"record {size} is the last one, but {said}: what came after it is missing"]
-
-    def _wrong(self, envelope: Envelope, link: Link, expected: int) -> list[str]:
-        found = []
-        try:
-            check_signer(envelope, link.key_id, link.signed_at, self._ring)
-        except ValueError as error:
-            found.append(str(error))
-        if link.sequence != expected:
-            found.append(f"it stands where record {expected} belongs")
-        if link.previous != (None if self.last is None else self.last.digest):
-            found.append("it does not follow the record before it")
-        return found
 
     def _against_checkpoint(self, link: Link) -> list[str]:
         known = self._checkpoint

@@ -1,5 +1,7 @@
 """Checks a bundle from its first byte to its last; see `lethe.audit.verify`."""
 
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ from lethe.audit.chain import Checkpoint, Link
 from lethe.audit.keyring import KeyRing
 from lethe.audit.verify.archive import Archive, open_archive
 from lethe.audit.verify.choice import Choice
+from lethe.audit.verify.examine import Examined
 from lethe.audit.verify.receipts import Receipts
 from lethe.audit.verify.records import Trust, check_all, check_chosen
 from lethe.audit.verify.report import Report, shown
+from lethe.audit.verify.shared import examined
 from lethe.audit.verify.trust import Remembered, read_checkpoint, trusted_ring
 
 
@@ -21,6 +25,7 @@ def verify_bundle(
     key_id: str | None = None,
     receipt: dict[str, Any] | None = None,
     checkpoint: bytes | None = None,
+    workers: int | None = None,
 ) -> Report:
     """Check a bundle; nothing is unpacked, no server is asked.
 
@@ -30,6 +35,8 @@ def verify_bundle(
         key_id: or the id of its first key, hex.
         receipt: a receipt of rows, as `json.loads` gave it.
         checkpoint: a signed checkpoint from elsewhere, such as one published later.
+        workers: processes that examine the records of a long chain; None uses two where there are
+            two processors, 1 none but this one. The report is the same.
 
     Returns:
         What was found. Malformed content is reported, never raised.
@@ -51,7 +58,8 @@ def verify_bundle(
             report.skip("records", "nothing in the bundle was read, for what is wrong with it")
             return report
         trust = _trust(archive, keys, key_id, checkpoint, report)
-        _check_records(archive, choice, trust, receipt, report)
+        with closing(_examined(archive, trust, report, workers)) as records:
+            _check_records(archive, choice, trust, records, report, receipt=receipt)
         _other_files(archive, report)
         return report
 
@@ -85,25 +93,35 @@ def _trust(
     return Trust(ring, own, other)
 
 
+def _examined(
+    archive: Archive, trust: Trust, report: Report, workers: int | None
+) -> Generator[Examined, None, None]:
+    """The records, each examined by itself."""
+    ahead = Report("")  # the file is read ahead; what is wrong with it is told after its records
+    yield from examined(archive.lines(STATEMENTS, ahead), trust.ring, workers)
+    report.add(ahead)
+
+
 def _check_records(
     archive: Archive,
     choice: Choice,
     trust: Trust,
-    receipt: dict[str, Any] | None,
+    records: Iterable[Examined],
     report: Report,
+    *,
+    receipt: dict[str, Any] | None,
 ) -> None:
     receipts = Receipts(archive, receipt, report)
 
-    def seen(link: Link, statement: dict[str, Any], good: bool) -> None:
+    def seen(link: Link, statement: Callable[[], dict[str, Any]], good: bool) -> None:
         choice.seen(link, statement)
         receipts.seen(link, statement, good=good)
 
-    lines = archive.lines(STATEMENTS, report)
     if choice.whole:
-        number = check_all(lines, trust, report, seen)
+        number = check_all(records, trust, report, seen)
     else:
         proofs = paths_in(archive.lines(PROOFS, report))
-        number = check_chosen(lines, proofs, trust, report, seen)
+        number = check_chosen(records, proofs, trust, report, seen)
         _compare(trust.checkpoint, trust.other, report)
     choice.end()
     receipts.end()

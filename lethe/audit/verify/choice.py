@@ -4,7 +4,7 @@ What it says is not signed; the records are. So it is told whether every record 
 choice, and whether one could have been left out: places in the chain show that, a request does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lethe.audit.chain import Link
@@ -34,7 +34,7 @@ class Choice:
             return f"the records of request {shown(self._what['request'])}"
         return f"the records from {_said(self._what, 'from')} to {_said(self._what, 'to')}"
 
-    def seen(self, link: Link, statement: Mapping[str, Any]) -> None:
+    def seen(self, link: Link, statement: Callable[[], Mapping[str, Any]]) -> None:
         """See that a record belongs to the choice."""
         self._numbers += 1
         try:
@@ -60,9 +60,11 @@ class Choice:
         )
 
 
-def _belongs(what: Mapping[str, Any], link: Link, statement: Mapping[str, Any]) -> bool:
+def _belongs(
+    what: Mapping[str, Any], link: Link, statement: Callable[[], Mapping[str, Any]]
+) -> bool:
     if set(what) == {"request"}:
-        ids = [one["id"] for one in statement["predicate"]["requests"]]
+        ids = [one["id"] for one in statement()["predicate"]["requests"]]
         return what["request"] in ids
     first, last = what["from"], what["to"]
     if type(first) is int and type(last) is int:

@@ -2,6 +2,7 @@
 
     content_problems(statement)                # in words; empty is good
     Runs().problems(4, statement)              # words about earlier records of its run
+    Runs().compared(4, said_of(statement))     # the same in two steps; the first needs no other
 
 A signature shows who wrote a statement, not that it makes sense. Figures are written with six
 significant digits: rounding can make a figure equal to its threshold but never move it across, so
@@ -14,7 +15,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import datetime
 from types import TracebackType
@@ -29,6 +30,7 @@ FAST: Final = json.JSONEncoder(
 )
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPES: Final = {"https://lethe.dev/statement/v0.3"}
+Said = tuple[bytes, bytes, str]
 VERDICTS: Final = {"erased", "suppressed", "retrained", "refused"}
 # What reading a value of an unexpected kind raises; a number or a nesting can be too large, too.
 ENDED: Final = (
@@ -161,6 +163,17 @@ def _data(statement: Mapping[str, Any]) -> list[str]:
 CHECKS: Final = (_subject, _verdict, _requests, _gates, _data, _times)
 
 
+def said_of(statement: Mapping[str, Any]) -> list[Said]:
+    """What a statement says of its run, for `Runs`: about what, and what, both hashed; in words."""
+    try:
+        return [
+            (_hashed(about), _hashed(said), words)
+            for about, said, words in _of_run(statement["predicate"])
+        ]
+    except ENDED:
+        return []  # it was told already that they are missing
+
+
 class Runs:
     """What earlier records said of their runs; close it, or use it in a `with` block."""
 
@@ -189,14 +202,11 @@ class Runs:
         A run has one parent and one forget set, and gives one version one set of weights and one
         verdict. It may be refused and, by other gates, registered later.
         """
-        try:
-            told = [
-                (_hashed(about), _hashed(said), words)
-                for about, said, words in _of_run(statement["predicate"])
-            ]
-        except ENDED:
-            return []  # it was told already that they are missing
-        earlier = [(words, self._note(record, about, said)) for about, said, words in told]
+        return self.compared(record, said_of(statement))
+
+    def compared(self, record: int, said: Iterable[Said]) -> list[str]:
+        """Likewise, with what `said_of` gave."""
+        earlier = [(words, self._note(record, about, value)) for about, value, words in said]
         return [
             f"record {other} of the same run names another {words}"
             for words, other in earlier
@@ -226,5 +236,5 @@ def _of_run(predicate: Mapping[str, Any]) -> list[tuple[Any, Any, str]]:
 
 
 def _hashed(value: Any) -> bytes:
-    # It is only compared within this process, and nothing writes plain values faster.
+    # It is only compared by one Python, and nothing writes plain values faster.
     return hashlib.sha256(repr(value).encode("utf-8", "backslashreplace")).digest()[:16]

@@ -6,6 +6,7 @@ statement it names, for it has ids of rows.
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from lethe.audit.chain import Link
@@ -29,7 +30,7 @@ class Receipts:
         if given is not None:
             self._expect(GIVEN, given)
 
-    def seen(self, link: Link, statement: dict[str, Any], *, good: bool) -> None:
+    def seen(self, link: Link, statement: Callable[[], dict[str, Any]], *, good: bool) -> None:
         """Check the receipts that name this record."""
         for name in self._waiting.pop(link.digest, []):
             if not good:
@@ -38,7 +39,7 @@ class Receipts:
                 )
                 continue
             found = self._given if name == GIVEN else self._load(name)
-            problems = _problems(found, link, statement)
+            problems = _problems(found, link, statement())
             for words in problems:
                 self._report.bad("receipts", name, f"{words}; it names {link.name}")
             if not problems:

@@ -1,24 +1,28 @@
-"""Checks records one after the other: signature, place, content, and where the chain must lead.
+"""Holds records to each other, in their order: places, runs, and where the chain must lead.
 
-    check_all(lines, trust, report, seen)              # a whole bundle: the chain from record 1
-    check_chosen(lines, paths, trust, report, seen)    # a part: each one's path to the root
+    check_all(records, trust, report, seen)            # a whole bundle: the chain from record 1
+    check_chosen(records, paths, trust, report, seen)  # a part: each one's path to the root
+
+What can be told of a record by itself was found before, by `lethe.audit.verify.examine`.
 
 Memory stays the same however many records there are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from lethe.audit.chain import ChainCheck, Checkpoint, Link, check_signer, read_record
-from lethe.audit.dsse import Envelope
+from lethe.audit.chain import ChainCheck, Checkpoint, Link
 from lethe.audit.keyring import KeyRing
 from lethe.audit.merkle import CompactRange, verify_inclusion
-from lethe.audit.verify.content import ENDED, Runs, content_problems
+from lethe.audit.verify.content import ENDED, Runs
+from lethe.audit.verify.examine import Examined
 from lethe.audit.verify.report import Report, shown
 
 NAMED: Final = 3  # requests that a record's name holds
-Seen = Callable[[Link, dict[str, Any], bool], None]
+Statement = Callable[[], dict[str, Any]]
+Seen = Callable[[Link, Statement, bool], None]
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class Trust:
         return [one for one in (self.checkpoint, self.other) if one is not None]
 
 
-def name_of(link: Link, statement: dict[str, Any]) -> str:
+def name_of(link: Link, read: Statement) -> str:
     """How messages call a record."""
+    statement = read()
     try:
         requests = [shown(one["id"]) for one in statement["predicate"]["requests"]]
         about = shown(statement["subject"][0]["name"])
@@ -47,11 +52,11 @@ def name_of(link: Link, statement: dict[str, Any]) -> str:
     return f"record {link.sequence} (sha256 {link.digest[:16]}…, requests {asked}, {about})"
 
 
-def check_all(lines: Iterable[bytes], trust: Trust, report: Report, seen: Seen) -> int:
+def check_all(records: Iterable[Examined], trust: Trust, report: Report, seen: Seen) -> int:
     """Check a chain from its first record on.
 
     Args:
-        lines: the records.
+        records: the records, examined.
         trust: keys and checkpoints.
         report: where everything is told.
         seen: called with each record's place and statement, and whether it is in order.
@@ -61,18 +66,18 @@ def check_all(lines: Iterable[bytes], trust: Trust, report: Report, seen: Seen) 
     """
     chain, number = ChainCheck(trust.ring), 0
     with Runs() as runs:
-        for line in lines:
+        for one in records:
             number += 1
-            link, statement, found = chain.take(line)
-            if link is None or statement is None:
-                place, _, words = found[0].partition(": ")
-                report.bad("records", place, words)
+            if one.link is None:
+                report.bad("records", f"record {chain.expected}", one.problems[0])
                 continue
-            wrong = [words.removeprefix(f"{link.name}: ") for words in found]
-            wrong += _at_checkpoint(link, chain.tree, trust)
-            told = _tell("records", link, statement, wrong, report)
-            good = _check_content(link, statement, runs, report)
-            seen(link, statement, good and told)
+            found = chain.follow(one.link, one.problems)
+            found += _at_checkpoint(one.link, chain.tree, trust)
+            name = partial(name_of, one.link, one.statement)
+            good = _tell("records", name, found, report)
+            found = one.content + runs.compared(one.link.sequence, one.said)
+            good &= _tell("content", name, found, report)
+            seen(one.link, one.statement, good)
     _check_end(chain.last, trust, report)
     return number
 
@@ -107,7 +112,7 @@ def _check_end(last: Link | None, trust: Trust, report: Report) -> None:
 
 
 def check_chosen(
-    lines: Iterable[bytes],
+    records: Iterable[Examined],
     paths: Iterator[tuple[int, list[bytes]]],
     trust: Trust,
     report: Report,
@@ -116,7 +121,7 @@ def check_chosen(
     """Check chosen records: each signature, each path to the checkpoint's root, and neighbours.
 
     Args:
-        lines: the records, in the order of the chain.
+        records: the records, examined, in the order of the chain.
         paths: the proofs, in the same order.
         trust: keys and checkpoints.
         report: where everything is told.
@@ -128,20 +133,20 @@ def check_chosen(
     last: Link | None = None
     number = 0
     with Runs() as runs:
-        for line in lines:
+        for one in records:
             number += 1
             path = _next_path(paths, report)
-            try:
-                envelope, statement, link = read_record(line)
-            except ValueError as error:
+            link = one.link
+            if link is None:
                 place = f"record {number} of the bundle" if path is None else f"record {path[0]}"
-                report.bad("records", place, str(error))
+                report.bad("records", place, one.problems[0])
                 continue
-            found = _signature(envelope, link, trust.ring) + _neighbour(link, last)
-            good = _tell("records", link, statement, found, report)
-            good &= _tell("proofs", link, statement, _unproven(link, path, trust), report)
-            good &= _check_content(link, statement, runs, report)
-            seen(link, statement, good)
+            name = partial(name_of, link, one.statement)
+            good = _tell("records", name, one.problems + _neighbour(link, last), report)
+            good &= _tell("proofs", name, _unproven(link, path, trust), report)
+            found = one.content + runs.compared(link.sequence, one.said)
+            good &= _tell("content", name, found, report)
+            seen(link, one.statement, good)
             last = link
     if _next_path(paths, report) is not None:
         report.bad("proofs", "proofs.json", "it has a proof of a record that is not there")
@@ -156,14 +161,6 @@ def _next_path(
     except ValueError as error:
         report.bad("proofs", "proofs.json", str(error))
         return None
-
-
-def _signature(envelope: Envelope, link: Link, ring: KeyRing) -> list[str]:
-    try:
-        check_signer(envelope, link.key_id, link.signed_at, ring)
-    except ValueError as error:
-        return [str(error)]
-    return []
 
 
 def _neighbour(link: Link, last: Link | None) -> list[str]:
@@ -196,19 +193,12 @@ def _unproven(link: Link, path: tuple[int, list[bytes]] | None, trust: Trust) ->
     return found
 
 
-def _check_content(link: Link, statement: dict[str, Any], runs: Runs, report: Report) -> bool:
-    found = content_problems(statement, link.digest) + runs.problems(link.sequence, statement)
-    return _tell("content", link, statement, found, report)
-
-
-def _tell(
-    what: str, link: Link, statement: dict[str, Any], found: list[str], report: Report
-) -> bool:
+def _tell(what: str, named: Callable[[], str], found: list[str], report: Report) -> bool:
     """Report what was found of a record; whether it is in order."""
     if not found:
         report.good(what)
         return True
-    name = name_of(link, statement)
+    name = named()
     for words in found:
         report.bad(what, name, words)
     return False

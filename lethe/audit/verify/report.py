@@ -54,6 +54,13 @@ class Report:
         if len(self._not) < MOST:
             self._not.append(not_checked(what, record, words))
 
+    def add(self, later: "Report") -> None:
+        """Go on with what another one was told meanwhile."""
+        self.good_by_kind.update(later.good_by_kind)
+        self.wrong_by_kind.update(later.wrong_by_kind)
+        self._wrong += later._wrong[: MOST - len(self._wrong)]  # noqa: SLF001 (of its own kind)
+        self._not += later._not[: MOST - len(self._not)]  # noqa: SLF001
+
     @property
     def checked(self) -> list[Check]:
         """What is wrong, what was not checked, and the kinds that are in order throughout."""
