@@ -19,6 +19,7 @@ def facts(entry: "Entry", *, history: bool = False) -> dict[str, Any]:
         "model": entry.request.model,
         "dataset": entry.request.forget.dataset,
         "forgets": asks_for(entry),
+        "purged_at": None if entry.purged_at is None else f"{entry.purged_at:%Y-%m-%dT%H:%M:%SZ}",
         "source": entry.request.source,
         "ticket": entry.request.ticket,
         "ground": entry.request.ground,
@@ -65,10 +66,11 @@ def days_left(entry: "Entry", now: datetime) -> str:
 def asks_for(entry: "Entry") -> str:
     """What kind of rows a request selects, without naming any."""
     selection = entry.request.forget.selection
-    if selection is None:
+    kind = entry.selected_by if selection is None else selection.kind
+    if kind is None:
         return "all of a data set"
     names = {"class": "classes", "subject": "people", "samples": "rows"}
-    return names[selection.kind]
+    return names[kind]
 
 
 def print_requests(entries: "Sequence[Entry]", now: datetime) -> None:
@@ -98,6 +100,9 @@ def print_facts(entry: "Entry") -> None:
     from cli.output import out
 
     shown = facts(entry)
+    if entry.selection_gone:
+        since = f"{entry.purged_at:%Y-%m-%d}"
+        shown["forgets"] += f"; what was selected is no longer kept (since {since})"
     if entry.approvals_needed:
         given = ", ".join(entry.approvals) or "none"
         shown["approvals"] = f"{given} ({len(entry.approvals)} of {entry.approvals_needed})"

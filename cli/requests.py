@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.purge import purge
 from cli.request_view import facts, print_facts, print_requests, print_step
 from lethe.errors import SettingsError
 
@@ -316,6 +317,9 @@ def process(
             f"{len(failed)} of {len(result.batches)} batches were not carried out whole. What they "
             f"asked for and why: `lethe requests list --state refused --state failed`."
         )
+
+
+app.command()(purge)
 
 
 def _states(names: list[str] | None) -> list[Any] | None:

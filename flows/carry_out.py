@@ -81,7 +81,9 @@ def carry_out(
         except AWAY:
             raise
         except PERMANENT as error:
-            set_aside(desk, batch, State.FAILED, _in_short(error))
+            # Some of it may have been concluded by now, as forgotten before.
+            left = desk.ledger.renew(batch, desk.lease)
+            set_aside(desk, left, State.FAILED, _in_short(error))
             raise
 
 

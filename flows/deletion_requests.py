@@ -7,7 +7,7 @@
 #
 # It may be started at any time and as often as wanted: what was begun is finished, nothing is done
 # twice, and two of them never work on the same model.
-"""The flow `deletion-requests`: weigh, claim, carry out, settle, answer."""
+"""The flow `deletion-requests`: weigh, claim, carry out, settle, answer, purge."""
 
 from collections import Counter
 from typing import Any
@@ -23,6 +23,7 @@ from lethe.settings import load_settings
 from tasks.answer import answer
 from tasks.claim import claim_next
 from tasks.desk import Desk, open_desk
+from tasks.purge import purge
 from tasks.results import BatchResult, ProcessResult
 from tasks.settle import settle
 from tasks.weigh import weigh_requests
@@ -60,6 +61,9 @@ def deletion_requests(models: list[str] | None = None, max_batches: int = 64) ->
         finally:
             # ## What is owed to those who asked
             answered: Delivered = answer(desk)
+
+        # ## What was kept for long enough
+        purge(desk)
         return ProcessResult(
             weighed=dict(weighed),
             batches=tuple(results),

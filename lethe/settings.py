@@ -99,6 +99,12 @@ class LedgerSettings(_Section):
     batch_limit: int = Field(
         default=1000, ge=1, description="most requests that one edit carries out"
     )
+    purge_after_months: int = Field(
+        default=6,
+        ge=1,
+        description="months after its end for which what a request selected, and where its answer "
+        "went, is kept at most",
+    )
 
 
 class PolicySettings(_Section):

@@ -1,11 +1,15 @@
 """Measure two registered versions on the rows of a filed request."""
 
+from collections.abc import Sequence
+
 from prefect import task
 from pydantic import BaseModel, ConfigDict
 
 from lethe.data.forget_set import ForgetSet
 from lethe.data.forget_set import resolve_forget_set as resolve
-from lethe.data.union import merge
+from lethe.data.selection import Selection
+from lethe.data.union import AnyOf, merge
+from lethe.deletion.ledger.types import Entry
 from lethe.errors import ModelError
 from lethe.evaluation.output_level import evaluate
 from lethe.evaluation.results import Evaluation
@@ -15,7 +19,7 @@ from lethe.models.device import pick_device
 from lethe.settings import Settings
 from model_registry import tags
 from model_registry.connection import connect
-from model_registry.lineage import forgotten_classes
+from model_registry.lineage import class_names, forgotten_classes
 from model_registry.pull import PulledVersion, pull_version
 from tasks.decide import rows_by_part, without
 from tasks.desk import Desk
@@ -56,7 +60,12 @@ def pull_pair(
 def forget_set_of(
     desk: Desk, judged: PulledVersion, request_id: str | None
 ) -> tuple[ForgetSet, ForgetSet]:
-    """The forget set of the request named, or of the version's own, and where to measure it."""
+    """The forget set of the request named, or of the version's own, and where to measure it.
+
+    Raises:
+        ModelError: if the version was made for no request, or it is no longer kept what one of
+            them selected.
+    """
     settings = desk.settings
     if request_id is not None:
         entries = [desk.ledger.get(request_id)]
@@ -68,12 +77,12 @@ def forget_set_of(
             f"Name the rows by a filed request: `lethe evaluate {judged.ref} --request ID`."
         )
     spec = entries[0].request.forget
-    selections = [one for entry in entries if (one := entry.request.forget.selection) is not None]
+    selection = _selected(entries, judged, named=request_id is not None)
     pinned = judged.tags.get(tags.GIT_REV) if request_id is None else None
     forget = resolve(
         spec.model_copy(
             update={
-                "selection": merge(selections) if selections else None,
+                "selection": selection,
                 "rev": pinned or spec.rev,
             }
         ),
@@ -82,6 +91,28 @@ def forget_set_of(
         missing_ok=True,
     )
     return forget, evaluation_set(settings, entries[0].request, forget)
+
+
+def _selected(
+    entries: Sequence[Entry], judged: PulledVersion, *, named: bool
+) -> Selection | AnyOf | None:
+    """What requests select together.
+
+    Of whole classes the version's tag still tells when the ledger does not: of all its requests
+    together, not of a single one.
+    """
+    gone = [entry for entry in entries if entry.selection_gone]
+    labels = tuple(class_names(judged))
+    if gone and labels and not named:
+        return Selection(classes=labels)
+    if gone:
+        raise ModelError(
+            f"What {gone[0].id} selected is no longer kept (since {gone[0].purged_at:%Y-%m-%d}), "
+            f"so its rows cannot be told any more. Nothing was measured. The record of then stays: "
+            f"`lethe audit certificate {gone[0].id}`."
+        )
+    chosen = [one for entry in entries if (one := entry.request.forget.selection) is not None]
+    return merge(chosen) if chosen else None
 
 
 @task(**IN_MEMORY)

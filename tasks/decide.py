@@ -80,10 +80,13 @@ def measure_requests(record: Record, edit: Edit) -> dict[str, Accuracy | None]:
 
 @task(**IN_MEMORY)
 def measure_earlier(record: Record, edit: Edit) -> GateResult | None:
-    """Whether a class that the line forgot before has come back; None when there is none."""
-    names = record.earlier_classes
+    """Whether a class that the line forgot before has come back; None when there is none.
+
+    Requests of which it is no longer kept what they selected are counted as not measured.
+    """
+    names, gone_requests = record.earlier_classes, record.earlier.gone
     if not names:
-        return None
+        return worst_relapse([], record.settings.gates, unmeasured=gone_requests)
     again = classes_to_measure_again(record.settings, record.earlier, record.measured)
     rows = again and again.rows(
         split="train",
@@ -92,7 +95,7 @@ def measure_earlier(record: Record, edit: Edit) -> GateResult | None:
         memory_budget=record.memory_budget,
     )
     if not again or not rows:
-        return worst_relapse([], record.settings.gates, unmeasured=len(names))
+        return worst_relapse([], record.settings.gates, unmeasured=len(names) + gone_requests)
     gone = [index for index, name in enumerate(record.classes) if name in names]
     each = [Selection(classes=(name,)) for name in again.class_names]
     whose = owners(again, each)
@@ -105,7 +108,8 @@ def measure_earlier(record: Record, edit: Edit) -> GateResult | None:
         for b, a in zip(before, after, strict=True)
         if b is not None and a is not None
     ]
-    return worst_relapse(found, record.settings.gates, unmeasured=len(names) - len(found))
+    left_out = len(names) - len(found) + gone_requests
+    return worst_relapse(found, record.settings.gates, unmeasured=left_out)
 
 
 @task(**IN_MEMORY)

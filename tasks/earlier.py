@@ -11,7 +11,7 @@ from lethe.data.forget_spec import ForgetSpec
 from lethe.data.selection import Selection
 from lethe.data.union import AnyOf, merge
 from lethe.deletion.ledger.types import Entry, Facts
-from lethe.errors import ForgetSetError
+from lethe.errors import ForgetSetError, ModelError
 from lethe.keys import record_key
 from lethe.settings import Settings
 from model_registry import tags
@@ -27,7 +27,8 @@ class Step:
     """One version of the line and what it was made to forget, as far as that is known.
 
     `selection` is None for what no selection can take out of a data set: a data set that was made
-    to be forgotten, or a request of another ledger. `repository` is None with the latter.
+    to be forgotten, a request of another ledger, or one of which it is no longer kept what it
+    selected (`gone`). `repository` is None with the second.
     """
 
     version: str
@@ -35,6 +36,7 @@ class Step:
     dataset: str | None
     selection: Selection | AnyOf | None
     facts: Facts
+    gone: bool = False
 
     def is_in(self, spec: ForgetSpec) -> bool:
         """Whether it was selected from the same data set."""
@@ -55,6 +57,11 @@ class Earlier:
     def can_be_left_out(self, spec: ForgetSpec) -> bool:
         """Whether all of it can be taken out of the data set that a spec names."""
         return all(step.is_in(spec) and step.selection is not None for step in self.steps)
+
+    @property
+    def gone(self) -> int:
+        """How many earlier requests cannot be told any more: what they selected is not kept."""
+        return sum(step.gone for step in self.steps)
 
     def covering(self, spec: ForgetSpec) -> Step | None:
         """The oldest step by which all that a request asks for was forgotten."""
@@ -91,6 +98,9 @@ def look_back(desk: Desk, parent: PulledVersion) -> Earlier:
             statement=record.tags[tags.STATEMENT],
         )
         for entry in known[name]:
+            if entry.selection_gone:
+                steps.append(_purged(entry, name, record, facts))
+                continue
             spec = entry.request.forget
             if spec.selection is not None and spec.selection.kind == "class":
                 classes += spec.selection.classes or ()
@@ -99,6 +109,19 @@ def look_back(desk: Desk, parent: PulledVersion) -> Earlier:
         if not known[name]:
             steps.append(_unknown(desk.settings, name, record, facts))
     return Earlier(tuple(steps), tuple(dict.fromkeys(classes)))
+
+
+def _purged(entry: Entry, name: str, record: Any, facts: Facts) -> Step:
+    """A request whose selection is no longer kept: whole classes are named by the version's tags.
+
+    All classes of the version stand for each such request: it forgot them together.
+    """
+    spec, labels = entry.request.forget, tuple(class_names(record))
+    selection = None
+    if entry.selected_by == "class" and labels and not spec.whole:
+        selection = Selection(classes=labels)
+    gone = selection is None and not spec.whole
+    return Step(name, spec.repository, spec.dataset, selection, facts, gone)
 
 
 def _unknown(settings: Settings, name: str, record: Any, facts: Facts) -> Step:
@@ -138,7 +161,16 @@ def with_earlier(settings: Settings, earlier: Earlier, forget: ForgetSet) -> For
     """The forget set together with all that was forgotten before in the same data.
 
     What remains beside it is what a network may be retrained on.
+
+    Raises:
+        ModelError: if it is no longer kept what an earlier request selected in that data.
     """
+    if any(step.gone and step.is_in(forget.spec) for step in earlier.steps):
+        raise ModelError(
+            f"No network can be retrained without all that was forgotten before: what "
+            f"{earlier.gone} earlier requests selected is no longer kept and would be learned "
+            f"again. Nothing was registered. Leave retraining and --reference out."
+        )
     before = earlier.on(forget.spec)
     if not before or forget.spec.selection is None:
         return forget

@@ -108,6 +108,12 @@ def check_way(parent: PulledVersion, forget: ForgetSet, method: Method, earlier:
     if method.name != RETRAIN:
         return
     check_can_retrain(parent)
+    if earlier.gone:
+        raise MethodError(
+            f"{parent.ref} cannot be retrained: what {earlier.gone} of the requests selected that "
+            f"its line carried out before is no longer kept, so it would be learned again. Nothing "
+            f"was registered. Name another method, or train a new model without that data."
+        )
     if forget.spec.whole or not earlier.can_be_left_out(forget.spec):
         raise MethodError(
             f"{parent.ref} cannot be retrained: what it, or a version before it, forgot is not "

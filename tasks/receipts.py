@@ -36,7 +36,8 @@ def receipt_for(settings: Settings, ledger: Ledger, request_id: str) -> dict[str
     """The receipt of a request; reads the ids of the forgotten rows again, at the recorded commit.
 
     Raises:
-        RequestError: if the request has no record, or its record does not name it.
+        RequestError: if the request has no record, its record does not name it, or it is no longer
+            kept what a request of the record selected.
         AuditError: if the data does not lead to the recorded root any more, or nothing of the
             request is in it.
         DataError: if the data cannot be read.
@@ -49,8 +50,17 @@ def receipt_for(settings: Settings, ledger: Ledger, request_id: str) -> dict[str
             f"Request {entry.id} was covered by a record that was made for others. Nothing was "
             f"written. Ask for the receipt of {said.requests[0].id}."
         )
+    together = [ledger.get(one.id) for one in said.requests]
+    for one in together:
+        if one.selection_gone:
+            raise RequestError(
+                f"No receipt of {entry.id} can be made any more: what {one.id} selected is no "
+                f"longer kept (since {one.purged_at:%Y-%m-%d}), and the proof leads through the "
+                f"rows of all requests of the record. Nothing was written. The record stays: "
+                f"`lethe audit certificate {entry.id}`."
+            )
     key = record_key(settings.record_key_file)
-    everybody = _ids(ledger, [one.id for one in said.requests], said.data.git_rev, key)
+    everybody = _ids(together, said.data.git_rev, key)
     rows = ForgottenRows(key, set(everybody), said.batch)
     if (rows.root, rows.size) != (said.data.rows_root, said.data.count):
         raise AuditError(
@@ -58,7 +68,7 @@ def receipt_for(settings: Settings, ledger: Ledger, request_id: str) -> dict[str
             "selections or the key file (key_file) are not those of then. Nothing was written. "
             "`lethe audit verify` says what else differs."
         )
-    own = set(_ids(ledger, [entry.id], said.data.git_rev, key))
+    own = set(_ids([entry], said.data.git_rev, key))
     try:
         return make_receipt(
             rows,
@@ -74,9 +84,9 @@ def receipt_for(settings: Settings, ledger: Ledger, request_id: str) -> dict[str
         ) from None
 
 
-def _ids(ledger: Ledger, requests: Iterable[str], rev: str, key: bytes) -> Iterable[str]:
+def _ids(requests: Iterable[Entry], rev: str, key: bytes) -> Iterable[str]:
     """Sample ids of the training rows that requests select, at a commit."""
-    specs = [ledger.get(one).request.forget for one in requests]
+    specs = [one.request.forget for one in requests]
     chosen = [spec.selection for spec in specs if spec.selection is not None]
     everything = merge(chosen) if len(chosen) == len(specs) else None
     spec = specs[0].model_copy(update={"selection": everything, "rev": rev})

@@ -43,6 +43,9 @@ class RequestView(BaseModel):
     model: str
     dataset: str
     selects: str | None = Field(description="class, subject or samples; null: the whole data set")
+    purged_at: datetime | None = Field(
+        description="since when what was selected is no longer kept; null: it is kept"
+    )
     ground: str
     regulation: str
     received_at: datetime
@@ -98,7 +101,8 @@ def _fields(entry: Entry, now: datetime) -> dict[str, object]:
         "ticket": request.ticket,
         "model": request.model,
         "dataset": request.forget.dataset,
-        "selects": selection.kind if selection else None,
+        "selects": selection.kind if selection else entry.selected_by,
+        "purged_at": entry.purged_at,
         "ground": request.ground,
         "regulation": request.regulation,
         "received_at": request.received_at,

@@ -23,6 +23,8 @@ def next_step(entry: Entry, approvers: Sequence[str]) -> Step:
         entry: the request.
         approvers: actors whom the policy lets approve.
     """
+    if entry.purged_at is not None and entry.state in _RETRIABLE:
+        return Step(_TOO_LATE)
     special = _SPECIAL.get(entry.state)
     if special is not None:
         return special(entry, approvers)
@@ -30,6 +32,10 @@ def next_step(entry: Entry, approvers: Sequence[str]) -> Step:
     return Step(text, tuple(command.format(entry.id) for command in commands))
 
 
+_RETRIABLE = frozenset({State.REFUSED, State.FAILED})
+_TOO_LATE = (
+    "What was selected is no longer kept, so it cannot be tried again. A new request can be filed."
+)
 _PLAIN = {
     State.RECEIVED: ("The policy judges it. Nothing is to be done.",),
     State.DUPLICATE: ("It is answered together with the request that it repeats.",),

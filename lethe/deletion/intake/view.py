@@ -19,6 +19,7 @@ from lethe.deletion.intake.wording import (
     count,
     group_of,
     kind,
+    no_longer_kept,
     percent,
 )
 from lethe.deletion.ledger.types import Entry, Facts, Move
@@ -108,7 +109,7 @@ def row(entry: Entry, now: datetime) -> Row:
         ticket=request.ticket,
         source=request.source,
         model=request.model,
-        kind=kind(request.forget),
+        kind=kind(request.forget, entry.selected_by),
         state=entry.state,
         title=STATES[entry.state].title,
         group=group_of(entry.state).key,
@@ -180,7 +181,7 @@ def _asked(entry: Entry) -> Iterable[tuple[str, str]]:
     request, facts = entry.request, entry.facts
     yield "Model", request.model
     yield "Data set", f"{request.forget.dataset}, revision {request.forget.rev}"
-    yield "To be forgotten", amount(request.forget)
+    yield "To be forgotten", _to_forget(entry)
     if facts.rows is not None:
         yield "Training rows", f"{facts.rows:,}"
     if facts.share is not None:
@@ -194,6 +195,12 @@ def _asked(entry: Entry) -> Iterable[tuple[str, str]]:
     yield "Source", request.source
     yield "Ticket", request.ticket or "none"
     yield "Policy", entry.policy or "none"
+
+
+def _to_forget(entry: Entry) -> str:
+    if entry.purged_at is None or entry.selected_by is None:
+        return amount(entry.request.forget)
+    return no_longer_kept(entry.selected_by, entry.purged_at)
 
 
 def _deadline(entry: Entry, now: datetime) -> str | None:

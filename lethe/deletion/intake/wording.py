@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from lethe.data.forget_spec import ForgetSpec
+from lethe.data.selection import Kind
 from lethe.data.union import parts_of
 from lethe.deletion.states import State
 
@@ -135,8 +136,10 @@ def group_of(state: State) -> Group:
     return next(group for group in GROUPS if state in group.states)
 
 
-def kind(forget: ForgetSpec) -> str:
-    """What a request selects by; no label and no id of it."""
+def kind(forget: ForgetSpec, selected_by: Kind | None = None) -> str:
+    """What a request selects by, or did while that was kept; no label and no id of it."""
+    if selected_by is not None:
+        return _KINDS[selected_by]
     if forget.selection is None:
         return "A whole data set"
     return _KINDS[forget.selection.kind]
@@ -156,6 +159,11 @@ def amount(forget: ForgetSpec) -> str:
         rows += f" of {people}"
     classes = _named(part.classes, "class", "classes")
     return f"{rows} in {classes}" if rows and classes else rows or f"all of {classes}"
+
+
+def no_longer_kept(selected_by: Kind, since: datetime) -> str:
+    """What is said in place of an amount once the selection is gone."""
+    return f"{_KINDS[selected_by]}. What was selected is no longer kept (since {day(since)})."
 
 
 def _named(values: Collection[str] | None, one: str, many: str | None = None) -> str:

@@ -6,7 +6,8 @@ stays true until it commits; no method of the ledger needs a lock of its own. Re
 up (WAL, MVCC) and see one snapshot.
 
 A SQLite file is made readable by its owner only, in a folder likewise, and every commit is on disk
-before it returns (synchronous=FULL). Parameters never show in errors: they hold what tickets say.
+before it returns (synchronous=FULL). What is deleted there is overwritten (secure_delete).
+Parameters never show in errors: they hold what tickets say.
 """
 
 import os
@@ -35,6 +36,8 @@ Kind = Literal["sqlite", "postgresql"]
 T = TypeVar("T")
 
 BUSY_SECONDS = 30
+# Whoever reads for longer is not waited for: the log is emptied another time.
+SETTLE_MILLISECONDS = 1000
 # Any number, the same for every writer of a ledger: "lethe" in ASCII.
 WRITER_LOCK = 0x6C65746865
 _ATTEMPTS = 5
@@ -99,6 +102,25 @@ class Database:
         except (StatementError, PoolTimeoutError) as error:
             raise explain(error) from None
 
+    def settle(self) -> bool:
+        """Bring what was overwritten into the SQLite file itself and empty the write-ahead log.
+
+        Returns:
+            Whether that was done; not while somebody reads, and not on PostgreSQL, whose vacuum
+            and write-ahead log are the server's own. The last one to close the file does so too.
+        """
+        if self.kind != "sqlite":
+            return False
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={SETTLE_MILLISECONDS}")
+            busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        finally:
+            connection.close()
+        return not busy
+
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
@@ -150,7 +172,7 @@ def _sqlite(url: URL) -> Engine:
     def _connected(connection: Any, _record: Any) -> None:
         # The driver shall not begin transactions by itself; `_begin` says which kind it is.
         connection.isolation_level = None
-        for pragma in ("foreign_keys=ON", "synchronous=FULL"):
+        for pragma in ("foreign_keys=ON", "synchronous=FULL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
         _use_wal(connection)
 

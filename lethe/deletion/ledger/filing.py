@@ -12,7 +12,7 @@ from lethe.deletion.ledger.tables import requests
 from lethe.deletion.ledger.transaction import Transaction, model_name, one_line
 from lethe.deletion.ledger.types import Entry, Judgement, Move
 from lethe.deletion.request import DeletionRequest
-from lethe.deletion.states import OPEN, State, check_move
+from lethe.deletion.states import ENDED, OPEN, State, check_move
 from lethe.deletion.vault import canonical
 from lethe.errors import RequestError
 
@@ -57,12 +57,27 @@ def file(tx: Transaction, filing: Filing) -> Entry:
     if there is None:
         digest = content_digest(tx, request)
         file_all(tx, [(filing, digest)], originals(tx, [digest]))
-    elif not is_same(current(tx, request.id).request, request):
+    elif not _is_filed(tx, request):
         raise RequestError(
             f"The id of this request, {request.id}, belongs to another one. That one was left "
             f"unchanged. Give it a new id; `lethe requests show {request.id}` shows the other."
         )
     return get(tx, request.id)
+
+
+def _is_filed(tx: Transaction, request: DeletionRequest) -> bool:
+    """Whether what is filed under a request's id says the same.
+
+    Where the selection is no longer kept, the content's digest tells.
+    """
+    there = current(tx, request.id)
+    if not there.selection_gone:
+        return is_same(there.request, request)
+    kept = select(requests.c.content_digest).where(requests.c.id == request.id)
+    bare = request.forget.model_copy(update={"selection": None})
+    return tx.sql.scalar(kept) == content_digest(tx, request) and is_same(
+        there.request, request.model_copy(update={"forget": bare})
+    )
 
 
 def is_same(one: DeletionRequest, other: DeletionRequest) -> bool:
@@ -134,6 +149,7 @@ def _new(
     held_from = changes.get("held_from")
     row |= changes | {"state": str(judged), "reason": one_line(reason)}
     row["held_from"] = None if held_from is None else str(held_from)
+    row["ended_at"] = tx.now if judged in ENDED else None
     settled = entry_with(row, filing.request, filing.reply)
     return row, [
         (received, Move(tx.now, filing.actor, None, State.RECEIVED)),
@@ -176,8 +192,11 @@ def _row(tx: Transaction, filing: Filing, digest: str) -> dict[str, Any]:
         "state": str(State.RECEIVED),
         "reason": None,
         "updated_at": tx.now,
+        "ended_at": None,
         "held_from": None,
         "duplicate_of": None,
         "batch_id": None,
+        "purged_at": None,
+        "selected_by": None,
         **dict.fromkeys(FACTS),
     }

@@ -16,7 +16,8 @@ from lethe.deletion.ledger.read import FACTS, chunks, entries
 from lethe.deletion.ledger.tables import moves, requests
 from lethe.deletion.ledger.transaction import Transaction, one_line
 from lethe.deletion.ledger.types import Entry, Facts, Move
-from lethe.deletion.states import ANSWERED, State, check_move
+from lethe.deletion.states import ANSWERED, ENDED, OPEN, State, check_move
+from lethe.errors import RequestError
 
 # It was not carried out and never will be: whoever asked for the same takes its place.
 VOID = frozenset({State.REJECTED, State.CANCELLED})
@@ -48,10 +49,12 @@ def advance_all(tx: Transaction, steps: Sequence[Step], *, actor: str) -> list[E
         The entries as they are now, without histories, in the order of the steps.
 
     Raises:
-        RequestError: if one of them is not in the table of moves; then none is made.
+        RequestError: if one of them is not in the table of moves, or would open again what was
+            purged; then none is made.
     """
     for step in steps:
         check_move(step.entry.id, step.entry.state, step.to)
+        _check_kept(step)
     lines = [_line(tx, step, actor) for step in steps]
     after = [_applied(step, line) for step, line in zip(steps, lines, strict=True)]
     _update(tx, [_columns(s, e) for s, e in zip(steps, after, strict=True)])
@@ -104,6 +107,16 @@ def known(facts: Facts) -> dict[str, Any]:
     return {name: v for name in FACTS if (v := getattr(facts, name)) is not None}
 
 
+def _check_kept(step: Step) -> None:
+    entry = step.entry
+    if entry.purged_at is not None and step.to in OPEN:
+        raise RequestError(
+            f"Request {entry.id} cannot become {step.to}: what it selected and where its answer "
+            f"goes are no longer kept (since {entry.purged_at:%Y-%m-%d}). It was left unchanged "
+            f"and is {entry.state}. File a new one: `lethe requests submit`."
+        )
+
+
 def _line(tx: Transaction, step: Step, actor: str) -> Move:
     return Move(tx.now, actor, step.entry.state, step.to, one_line(step.reason))
 
@@ -124,6 +137,7 @@ def _columns(step: Step, after: Entry) -> dict[str, Any]:
         "state": str(after.state),
         "reason": after.reason,
         "updated_at": after.updated_at,
+        "ended_at": after.updated_at if after.state in ENDED else None,
         **known(step.facts),
         **step.changes,
     }

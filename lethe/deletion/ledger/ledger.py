@@ -24,6 +24,7 @@ from lethe.deletion.ledger.filing import Filing
 from lethe.deletion.ledger.many import Many
 from lethe.deletion.ledger.migrate import migrate
 from lethe.deletion.ledger.read import Filter, Unread
+from lethe.deletion.ledger.retention import Retention
 from lethe.deletion.ledger.statements import Statements
 from lethe.deletion.ledger.transaction import Announce, Transactions, checked_actor
 from lethe.deletion.ledger.types import (
@@ -84,6 +85,7 @@ class Ledger:
         self._run = transactions
         self.many = Many(transactions)
         self.statements = Statements(transactions)
+        self.retention = Retention(transactions)
 
     def __enter__(self) -> Self:
         return self

@@ -113,13 +113,15 @@ def revive(tx: Transaction, key: str) -> None:
     """Send a letter that was given up once more.
 
     Raises:
-        RequestError: if there is none with that key.
+        RequestError: if there is none with that key, or what it said is no longer kept.
     """
-    done = tx.sql.execute(
-        update(letters)
-        .where(letters.c.key == key, letters.c.dead_at.is_not(None))
-        .values(dead_at=None, due_at=tx.now)
-    )
+    given_up = and_(letters.c.key == key, letters.c.dead_at.is_not(None))
+    if tx.sql.scalar(select(letters.c.seq).where(given_up, letters.c.payload.is_(None))):
+        raise RequestError(
+            "What that letter said is no longer kept, so it cannot be sent. Nothing was changed. "
+            "`lethe requests letters` shows whom it was about; answer them by other means."
+        )
+    done = tx.sql.execute(update(letters).where(given_up).values(dead_at=None, due_at=tx.now))
     if done.rowcount != 1:
         raise RequestError(
             "No letter with that key was given up. Nothing was changed. `lethe requests letters` "

@@ -159,6 +159,8 @@ def entry_with(
         batch_id=row["batch_id"],
         facts=Facts(**{name: row[name] for name in FACTS}),
         reply=reply,
+        purged_at=row["purged_at"],
+        selected_by=row["selected_by"],
     )
 
 

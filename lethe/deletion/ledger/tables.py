@@ -103,6 +103,7 @@ requests = Table(
     Column("state", String(32), nullable=False),
     Column("reason", Text),
     Column("updated_at", Utc, nullable=False),
+    Column("ended_at", Utc),  # empty while something may still happen to it
     Column("held_from", String(32)),
     Column("duplicate_of", String(64), ForeignKey("requests.id"), index=True),
     Column("batch_id", String(64), ForeignKey("batches.id"), index=True),
@@ -116,7 +117,11 @@ requests = Table(
     Column("run_id", Text),
     Column("statement", Text),
     Column("forget_accuracy", Float),
+    # Selection and reply are empty since; `selected_by` is then the kind of what was selected.
+    Column("purged_at", Utc),
+    Column("selected_by", String(32)),
     Index("ix_requests_state_due_at", "state", "due_at"),
+    Index("ix_requests_purged_at_ended_at", "purged_at", "ended_at"),
 )
 # A ticket that was delivered has one request, unless that was cancelled or rejected.
 _LIVE = text("by_delivery AND state NOT IN ('cancelled', 'rejected')")
@@ -188,7 +193,7 @@ letters = Table(
     Column("kind", String(32), nullable=False),
     Column("key", Text, nullable=False, unique=True),
     Column("request_id", String(64), index=True),
-    Column("payload", LargeBinary),  # sealed; emptied once sent
+    Column("payload", LargeBinary),  # sealed; emptied once sent, or by a purge
     Column("created_at", Utc, nullable=False),
     Column("due_at", Utc, nullable=False),
     Column("attempt", Integer, nullable=False),

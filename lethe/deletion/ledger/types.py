@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from lethe.data.selection import Kind
 from lethe.deletion.request import DeletionRequest
 from lethe.deletion.states import State
 
@@ -59,7 +60,8 @@ class Entry:
     `policy` names the policy's version and digest that judged it, `reply` says where its source
     wants the answer (kept encrypted, for it may hold addresses), `approvals` are the actors who
     approved it, `held_from` the state a hold found it in, `human` whether a person approved it.
-    `history` is oldest first.
+    `history` is oldest first. Since `purged_at` neither what it selected nor `reply` is kept;
+    `selected_by` then says what kind of rows it selected.
     """
 
     request: DeletionRequest
@@ -79,11 +81,21 @@ class Entry:
     facts: Facts = Facts()
     reply: Mapping[str, Any] = field(default_factory=dict, repr=False)
     history: tuple[Move, ...] = ()
+    purged_at: datetime | None = None
+    selected_by: Kind | None = None
 
     @property
     def id(self) -> str:
         """The request's id."""
         return self.request.id
+
+    @property
+    def selection_gone(self) -> bool:
+        """Whether what it selected is no longer kept; then the request's own selection is None.
+
+        A data set that was asked for as a whole is named in clear and never gone.
+        """
+        return self.purged_at is not None and self.selected_by is not None
 
 
 @dataclass(frozen=True)

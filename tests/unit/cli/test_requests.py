@@ -312,3 +312,66 @@ def test_process_exits_with_3_when_a_batch_was_not_carried_out(lethe, flow):
     code, out, _ = lethe("requests", "process", "--json")
     assert code == 3
     assert json.loads(out)["batches"][0]["error"] == "A gate failed."
+
+
+def purged(ledger, decide, submit, months_later):
+    """An ended request whose time has passed, and one that is open."""
+    ended, waiting = submit(classes="3")["id"], submit(classes="5")["id"]
+    assert decide("cancel", ended)[0] == 0
+    months_later(7)
+    return ended, waiting
+
+
+@pytest.fixture
+def months_later(ledger):
+    """As if every end had been so many months earlier."""
+    from dateutil.relativedelta import relativedelta
+    from sqlalchemy import select, update
+
+    from lethe.deletion.ledger.tables import requests
+
+    def shift(months):
+        def work(tx):
+            (row,) = tx.sql.execute(select(requests).where(requests.c.ended_at.is_not(None)))
+            before = row.ended_at - relativedelta(months=months)
+            tx.sql.execute(update(requests).where(requests.c.id == row.id).values(ended_at=before))
+
+        ledger._run.write(work)
+
+    return shift
+
+
+def test_purge_counts_first_and_then_empties_what_ended_long_ago(
+    lethe, ledger, decide, submit, months_later
+):
+    ended, waiting = purged(ledger, decide, submit, months_later)
+    words = "1 request and 0 letters {}emptied, 0 deliveries {}deleted"
+    would = f"Ended 6 months ago or earlier: {words}\n".format(*["would be "] * 2)
+    for _ in range(2):
+        assert lethe("requests", "purge", "--dry-run") == (0, would, "")
+    code, out, _ = lethe("requests", "purge", "--older-than", "12", "--json")
+    counts = {"requests": 0, "letters": 0, "deliveries": 0}
+    assert (code, json.loads(out)) == (0, {"months": 12, "dry_run": False, **counts})
+    assert not ledger.get(ended).selection_gone
+    assert lethe("requests", "purge")[1] == would.replace("would be ", "")
+    assert [ledger.get(one).selection_gone for one in (ended, waiting)] == [True, False]
+    assert ledger.get(ended).history[-1].actor.startswith("cli:")
+
+
+def test_the_setting_says_for_how_long_it_is_kept(
+    lethe, ledger, decide, submit, months_later, monkeypatch
+):
+    ended, _ = purged(ledger, decide, submit, months_later)
+    monkeypatch.setenv("LETHE_LEDGER__PURGE_AFTER_MONTHS", "8")
+    assert "8 months ago or earlier: 0 requests" in lethe("requests", "purge")[1]
+    assert not ledger.get(ended).selection_gone
+
+
+def test_of_what_was_purged_it_is_told_since_when(lethe, ledger, decide, submit, months_later):
+    ended, _ = purged(ledger, decide, submit, months_later)
+    lethe("requests", "purge")
+    day = f"{ledger.get(ended).purged_at:%Y-%m-%d}"
+    out = lethe("requests", "show", ended)[1]
+    assert f"classes; what was selected is no longer kept (since {day})" in out
+    shown = json.loads(lethe("requests", "show", ended, "--json")[1])
+    assert (shown["forgets"], shown["purged_at"][:10]) == ("classes", day)

@@ -1,6 +1,13 @@
+import json
+from datetime import UTC, datetime
+
 import pytest
 from intake_client import bearer, issue, signed, submit
 
+from lethe.data.forget_spec import ForgetSpec
+from lethe.deletion.intake.api_views import view
+from lethe.deletion.ledger.types import Entry
+from lethe.deletion.request import DeletionRequest
 from lethe.deletion.states import State
 
 URL = "/api/v1/requests"
@@ -61,7 +68,16 @@ def test_a_selection_is_never_shown(client):
         answer = client.get(address, headers=bearer("dpo"))
         assert answer.status_code == 200
         assert "canary" not in answer.text
-    assert answer.json()["selects"] == "subject"
+    assert (answer.json()["selects"], answer.json()["purged_at"]) == ("subject", None)
+
+
+def test_of_what_is_no_longer_kept_its_kind_and_the_date_are_shown():
+    spec = ForgetSpec(dataset="data/digits")
+    request = DeletionRequest(id="req-1", model="digits@champion", forget=spec)
+    since = datetime(2027, 5, 21, tzinfo=UTC)
+    entry = Entry(request, State.REFUSED, None, since, purged_at=since, selected_by="samples")
+    shown = json.loads(view(entry).model_dump_json())
+    assert (shown["selects"], shown["purged_at"]) == ("samples", "2027-05-21T00:00:00Z")
 
 
 def test_requests_are_filtered_and_come_in_pages(client):

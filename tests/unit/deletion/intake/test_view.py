@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -176,6 +177,28 @@ def test_a_selection_is_counted(lists, words):
 def test_a_whole_data_set_is_said_to_be_one():
     spec = ForgetSpec(dataset="data/forget", whole=True)
     assert (kind(spec), amount(spec)) == ("A whole data set", "the whole data set")
+
+
+@pytest.mark.parametrize("state", [State.COMPLETED, *sorted(RETRIABLE)])
+def test_a_selection_that_is_no_longer_kept_is_said_to_be_gone_and_since_when(state):
+    entry = an_entry(state, purged_at=NOW, selected_by="subject")
+    bare = entry.request.forget.model_copy(update={"selection": None})
+    entry = replace(entry, request=entry.request.model_copy(update={"forget": bare}))
+    seen = shown(entry)
+    assert dict(seen.asked)["To be forgotten"] == (
+        "Rows of people. What was selected is no longer kept (since 21 Nov 2026)."
+    )
+    assert seen.row.kind == "Rows of people"
+    # It is not offered to be tried again, which the ledger refuses.
+    assert seen.step.commands == ()
+    assert ("cannot be tried again" in seen.step.text) == (state in RETRIABLE)
+
+
+def test_a_whole_data_set_is_named_as_ever_after_a_purge():
+    whole = ForgetSpec(dataset="data/forget", whole=True)
+    entry = an_entry(State.COMPLETED, purged_at=NOW)
+    entry = replace(entry, request=entry.request.model_copy(update={"forget": whole}))
+    assert dict(shown(entry).asked)["To be forgotten"] == "the whole data set"
 
 
 @given(st.floats(0, 1))

@@ -24,9 +24,10 @@ from sqlalchemy import select
 
 from lethe.deletion.ledger.errors import LeaseLostError
 from lethe.deletion.ledger.ledger import open_ledger
+from lethe.deletion.ledger.retention import WORDS, Purged, ceiling
 from lethe.deletion.ledger.tables import batches, letters, moves, requests
 from lethe.deletion.ledger.types import Arrival, ArrivalKind, Letter, Outcome
-from lethe.deletion.states import ANSWERED, State
+from lethe.deletion.states import ANSWERED, ENDED, State
 from lethe.errors import RequestError
 
 LEASE = timedelta(minutes=1)
@@ -65,7 +66,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(first=st.lists(st.tuples(CONTENTS, JUDGEMENTS), min_size=4, max_size=10))
     def start(self, first):
-        self.url, self.clock, self.model = self.fresh(), Clock(), Model()
+        self.url, self.clock, self.made = self.fresh(), Clock(), {}
+        self.model = Model(self.clock)
         self.handles, self.sent, self.number, self.dies_in, self.seen = [], set(), 0, 0, 0
         self.ledger = self.open()
         for content, how in first:
@@ -101,7 +103,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def file_again(self, pick):
         one = self.pick(pick)
         entry = self.ledger.get(one.id)
-        assert self.ledger.file(entry.request, judged(State.REJECTED), actor="other") == entry
+        same = self.made[one.id]
+        assert self.ledger.file(same, judged(State.REJECTED), actor="other") == entry
 
     @rule(group=st.lists(ARRIVALS, min_size=1, max_size=5))
     def accept(self, group):
@@ -251,6 +254,19 @@ class LedgerMachine(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.clock.forward(timedelta(seconds=seconds))
 
+    @rule(days=st.sampled_from((0, 20, 40)), answered=st.booleans())
+    @precondition(lambda self: self.has(*ENDED))
+    def purge(self, days, answered):
+        self.clock.forward(timedelta(days=days))
+        if answered:
+            self.send(1000, arrive=True)
+        owing = {row.request_id for row in self.tables()["letters"] if row.sent_at is None}
+        due = self.ledger.retention.due(1)
+        done = self.ledger.retention.purge_all(1, actor="flow")
+        emptied, deleted = self.model.purge(ceiling(self.clock.now, 1), owing)
+        assert done == due == Purged(emptied, 0, deleted)
+        self.steps["purged"] += emptied
+
     @rule(limit=st.integers(1, 5), arrive=st.booleans())
     def send(self, limit, arrive):
         for letter in self.ledger.letters_due("courier", lease=LEASE, limit=limit):
@@ -298,6 +314,7 @@ class LedgerMachine(RuleBasedStateMachine):
         model, subject = content
         name = f"req-{self.number}"
         request = a_request(subject, id=name, model=model, source=source, ticket=ticket)
+        self.made[name] = request
         judgement = judged(state, approvals_needed=needed, due_at=due)
         of = {"source": source, "ticket": ticket} if ticket else {}
         return request, judgement, Asked(name, model, content, state, needed, due, **of)
@@ -364,6 +381,12 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         assert held == {
             a.id: (a.state, a.of, a.batch, a.held_from) for a in self.model.asked.values()
+        }
+        gone = {name for name, row in rows.items() if row.selection is None}
+        assert gone == {a.id for a in self.model.asked.values() if a.purged}
+        assert gone == {line.request_id for line in found["moves"] if line.reason == WORDS}
+        assert {n: r.ended_at for n, r in rows.items()} == {
+            a.id: a.ended for a in self.model.asked.values()
         }
         check_histories(rows, found["moves"])
         check_duplicates(rows)

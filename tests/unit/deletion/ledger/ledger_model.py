@@ -4,11 +4,12 @@ The state machine does everything to the ledger and to this, and compares. Nothi
 the ledger's code but the names of the states, the table of moves and the types of what goes in.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lethe.deletion.ledger.types import ArrivalKind, Reception
-from lethe.deletion.states import MOVES, OPEN, State
+from lethe.deletion.states import ENDED, MOVES, OPEN, State
 
 VOID = {State.REJECTED, State.CANCELLED}
 FAR = datetime.max.replace(tzinfo=UTC)
@@ -39,6 +40,8 @@ class Asked:
     held_from: State | None = None
     approvals: set = field(default_factory=set)
     batch: str | None = None
+    ended: datetime | None = None
+    purged: bool = False
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Work:
 class Model:
     """A ledger in memory; `asked` and `work` in the order of their making."""
 
+    clock: Callable[[], datetime]
     asked: dict = field(default_factory=dict)
     work: dict = field(default_factory=dict)
     deliveries: dict = field(default_factory=dict)
@@ -66,7 +70,7 @@ class Model:
         if state not in MOVES[one.state]:
             raise NotAllowed
         one.held_from = one.state if state == State.HELD else None
-        one.state = state
+        self._set(one, state)
         if state in VOID:
             self._next_in_line(one)
 
@@ -80,8 +84,34 @@ class Model:
             waiting[0].of = None
             self._judge(waiting[0])
 
+    def _set(self, one, state):
+        one.state = state
+        one.ended = self.clock() if state in ENDED else None
+
+    def purge(self, before, owing):
+        """How many requests and deliveries a purge must empty; `owing` are those that owe."""
+        ended = [a for a in self.asked.values() if a.ended is not None and a.ended <= before]
+        new = [a for a in ended if not a.purged and a.id not in owing]
+        for one in new:
+            one.purged = True
+        after = [
+            a
+            for a in self.asked.values()
+            if a.state == State.DUPLICATE and not a.purged and self.asked[a.of].purged
+        ]
+        for one in after:
+            one.purged = True
+        old = [
+            key
+            for key, (_, about, at) in self.deliveries.items()
+            if about and self.asked[about].purged and at <= before
+        ]
+        for key in old:
+            del self.deliveries[key]
+        return len(new) + len(after), len(old)
+
     def _judge(self, one):
-        one.state = one.judged
+        self._set(one, one.judged)
         if one.judged == State.HELD:
             one.held_from = State.AWAITING_APPROVAL if one.needed else State.APPROVED
 
@@ -104,7 +134,7 @@ class Model:
             return self._receipt(Reception.REPEATED, before[1])
         reception, about = self._arrive(kind, source, ticket, one)
         if reception != Reception.IGNORED:
-            self.deliveries[source, delivery] = reception, about
+            self.deliveries[source, delivery] = reception, about, self.clock()
         return self._receipt(reception, about)
 
     def _arrive(self, kind, source, ticket, one):
@@ -151,9 +181,10 @@ class Model:
         one.state, one.held_from = one.held_from, None
 
     def retry(self, one):
-        if one.state not in {State.REFUSED, State.FAILED}:
+        if one.purged or one.state not in {State.REFUSED, State.FAILED}:
             raise NotAllowed
-        one.state, one.batch = State.APPROVED, None
+        self._set(one, State.APPROVED)
+        one.batch = None
 
     def next_work(self, now, limit):
         """What a claim must give: the batch taken up again, or the ids of a new one."""
