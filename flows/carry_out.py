@@ -39,7 +39,7 @@ from tasks.prepare import (
     resolve_forget_set,
 )
 from tasks.record import Record, open_record
-from tasks.retrain import rebuild, retrain_reference
+from tasks.retrain import rebuild, retrain_reference, wants_reference
 from tasks.retraining import NAME as RETRAIN
 
 # What no repetition mends: the request itself cannot be carried out.
@@ -147,6 +147,7 @@ def _carry_out(
 def _forget_and_measure(record: Record, way: Method, *, reference: bool) -> Outcome:
     """Edit or rebuild, and measure what came out."""
     with device_slot(record.device, record.settings.worker):
+        reference = reference or wants_reference(record)
         retrained = retrain_reference(record) if reference else None
         if way.name == RETRAIN:
             instructions, edit = rebuild(record)

@@ -86,6 +86,19 @@ class UnlearningSettings(_Section):
     )
 
 
+class EvaluationSettings(_Section):
+    """How it is measured whether something was forgotten."""
+
+    feature_level: bool = Field(
+        default=True, description="measure hidden layers too; without it no edit is called erased"
+    )
+    reference: bool = Field(
+        default=False,
+        description="compare with a network retrained without the forget set, which is kept and "
+        "used again; only where the parent says how it was trained",
+    )
+
+
 class LedgerSettings(_Section):
     """Where deletion requests are kept."""
 
@@ -204,6 +217,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     models: ModelSettings = ModelSettings()
     unlearning: UnlearningSettings = UnlearningSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     gates: GateThresholds = GateThresholds()
     ledger: LedgerSettings = LedgerSettings()
     policy: PolicySettings = PolicySettings()

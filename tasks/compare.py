@@ -23,9 +23,11 @@ from model_registry.lineage import class_names, forgotten_classes
 from model_registry.pull import PulledVersion, pull_version
 from tasks.decide import rows_by_part, without
 from tasks.desk import Desk
+from tasks.features import with_features
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.prepare import evaluation_set
 from tasks.progress import progress
+from tasks.retraining import NAME as RETRAIN
 
 
 class Comparison(BaseModel):
@@ -131,20 +133,27 @@ def compare(
     before = forgotten_classes(connect(settings), other.ref)
     earlier = tuple(name for name in before if name not in forget.class_names)
     gone = {*forget.class_names, *earlier} if forget.kind == "class" else set()
+    parts = rows_by_part(settings, forget, measured, without(classes, earlier))
     with progress("Evaluating") as report:
         evaluation = evaluate(
             other.network,
             judged.network,
-            rows_by_part(settings, forget, measured, without(classes, earlier)),
+            parts,
             classes=classes,
             forgotten=[index for index, name in enumerate(classes) if name in gone],
             device=pick_device(settings.device),
+            seed=settings.seed,
             progress=report,
         )
+    evaluation = with_features(settings, evaluation, other, judged.network, parts)
     return Comparison(
         version=str(judged.ref),
         against=str(other.ref),
         request_id=request_id or judged.tags[tags.REQUEST],
         evaluation=evaluation,
-        decision=decide(evaluation, settings.gates),
+        decision=decide(
+            evaluation,
+            settings.gates,
+            retrained=request_id is None and judged.tags.get(tags.METHOD) == RETRAIN,
+        ),
     )

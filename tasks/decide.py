@@ -23,6 +23,7 @@ from lethe.models.training import TrainedNetwork
 from lethe.settings import Settings
 from lethe.unlearning.method import Edit
 from tasks.earlier import classes_to_measure_again
+from tasks.features import with_features
 from tasks.policy import IN_MEMORY
 from tasks.progress import progress
 from tasks.record import MIB, Record
@@ -39,24 +40,30 @@ SPLITS: dict[Part, Split] = {
 def measure(
     record: Record, edit: Edit, retrained: TrainedNetwork | None
 ) -> tuple[Evaluation, float]:
-    """Did it forget, and what did it cost, on training and held-out rows; and the seconds taken."""
+    """Did it forget, and what did it cost, at output and feature level; and the seconds taken."""
     started = time.perf_counter()
+    parts = rows_by_part(
+        record.settings,
+        record.forget,
+        record.measured,
+        without(record.classes, record.earlier_classes),
+    )
+    reference = None if retrained is None else retrained.model
     with progress("Evaluating") as report:
         evaluation = evaluate(
             record.parent.network,
             edit.model,
-            rows_by_part(
-                record.settings,
-                record.forget,
-                record.measured,
-                without(record.classes, record.earlier_classes),
-            ),
+            parts,
             classes=record.classes,
             forgotten=record.forgotten,
             device=record.device,
-            reference=None if retrained is None else retrained.model,
+            reference=reference,
+            seed=record.settings.seed,
             progress=report,
         )
+    evaluation = with_features(
+        record.settings, evaluation, record.parent, edit.model, parts, retrained=reference
+    )
     return evaluation, time.perf_counter() - started
 
 

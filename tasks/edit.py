@@ -5,6 +5,7 @@ from prefect import task
 from lethe.data.rows import Rows
 from lethe.errors import ForgetSetError
 from lethe.unlearning.method import Edit, ForgetTarget, Instructions
+from tasks.earlier import with_earlier
 from tasks.policy import IN_MEMORY
 from tasks.progress import progress
 from tasks.record import Record
@@ -38,4 +39,22 @@ def _target(record: Record) -> ForgetTarget:
             "The forget set has no training rows. Nothing was changed. "
             "Select rows that the model was trained on."
         )
-    return ForgetTarget(rows, record.forget.kind, record.forgotten)
+    retained = _retained(record) if record.method.needs == "retain" else None
+    return ForgetTarget(rows, record.forget.kind, record.forgotten, retained)
+
+
+def _retained(record: Record) -> Rows:
+    """Everything that was trained on and that nobody asked to be forgotten, now or earlier."""
+    remaining = with_earlier(record.settings, record.earlier, record.forget)
+    rows: Rows | None = remaining.rows(
+        split="train",
+        part="retained",
+        classes=record.classes,
+        memory_budget=record.memory_budget,
+    )
+    if rows is None:
+        raise ForgetSetError(
+            f"Method {record.method.name!r} needs retained rows, and there are none. Nothing was "
+            f"changed. Name a method that needs forget rows alone: docs/methods/."
+        )
+    return rows

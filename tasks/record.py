@@ -80,7 +80,8 @@ class Record:
 
     def context(self, progress: Progress) -> Context:
         """Where and how a method runs."""
-        return Context(device=self.device, seed=self.settings.seed, progress=progress)
+        card = self.parent.card() if self.method.needs == "stored_statistics" else None
+        return Context(self.device, self.settings.seed, progress, card)
 
 
 def deciding_tags(

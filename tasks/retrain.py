@@ -45,6 +45,16 @@ def retrain_reference(record: Record) -> TrainedNetwork:
     )
 
 
+def wants_reference(record: Record) -> bool:
+    """Whether the settings ask for a reference, and the parent and the data allow for one."""
+    return (
+        record.settings.evaluation.reference
+        and record.parent.facts.training is not None
+        and not record.forget.spec.whole
+        and record.earlier.can_be_left_out(record.forget.spec)
+    )
+
+
 @task(**IN_MEMORY)
 def rebuild(record: Record) -> tuple[Instructions, Edit]:
     """Retrain the parent's network on what remains, as the successor.

@@ -8,15 +8,33 @@ the rows were forgotten, the forget gates fail. A network that was rebuilt witho
 forgotten them by construction: their figures are given and not judged.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lethe.evaluation.gate import (
+    Comparison,
+    GateResult,
+    change,
+    fail,
+    judge,
+    percent,
+    points,
+    undecided,
+)
+from lethe.evaluation.never_seen import row_gates
 from lethe.evaluation.results import FORGET_PARTS, Accuracy, ClassRow, Evaluation, Part, Result
 
-Comparison = Literal["<=", ">="]
+__all__ = [
+    "Comparison",
+    "EarlierSet",
+    "GateResult",
+    "GateThresholds",
+    "check_gates",
+    "relapse_gate",
+    "worst_relapse",
+]
 
 # One of fewer rows moves a class by more than five points, so such a class is not judged by its
 # share, unless it lost this many rows net: fewer may be chance, more are seen in a class of any
@@ -52,22 +70,27 @@ class GateThresholds(BaseModel):
         le=1,
         description="highest rise of the share recognised of a set that was forgotten earlier",
     )
-
-
-class GateResult(Result):
-    """One figure against one threshold.
-
-    `passed` is None when the figure could not be measured (`measured` is None too) or is not to be
-    judged; a figure that is not a finite number is given as None and fails. `words` is a sentence
-    with the figures.
-    """
-
-    name: str
-    measured: float | None
-    threshold: float
-    comparison: Comparison
-    passed: bool | None
-    words: str
+    max_remembered: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="people and rows: highest position between never seen (0) and before (1)",
+    )
+    max_overshoot: float = Field(
+        default=0.5,
+        ge=0,
+        description="people and rows: how far beyond never seen they may be pushed, in that unit",
+    )
+    max_feature_position: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="erased: highest position of the hidden layers between the reference (0) and "
+        "the parent (1)",
+    )
+    least_verdict: Literal["suppressed", "erased"] = Field(
+        default="suppressed", description="an edit that reaches less is refused"
+    )
 
 
 class EarlierSet(Result):
@@ -92,13 +115,13 @@ def check_gates(
         retrained: the successor was rebuilt without the forget set, not edited.
     """
     limit = thresholds.max_forget_accuracy
-    by_construction = retrained and not evaluation.forgotten
+    if evaluation.forgotten:
+        forget = _forget_gates(evaluation, limit)
+    else:
+        limits = None if retrained else (thresholds.max_remembered, thresholds.max_overshoot)
+        forget = row_gates(evaluation, limit, limits)
     return (
-        *(
-            _rebuilt_gates(evaluation, limit)
-            if by_construction
-            else _forget_gates(evaluation, limit)
-        ),
+        *forget,
         _retained_loss(evaluation, thresholds.max_retained_loss),
         _class_loss(evaluation, thresholds.max_class_loss),
         _agreement(evaluation, thresholds.min_agreement),
@@ -127,7 +150,7 @@ def worst_relapse(
         return None
     if not earlier:
         words = f"None of the {unmeasured:,} earlier forget sets could be measured again."
-        return _unmeasured(RELAPSE, thresholds.max_relapse, words)
+        return undecided(RELAPSE, thresholds.max_relapse, words)
     gates = [
         relapse_gate(RELAPSE, one.before, one.after, _allowed_rise(one, thresholds))
         for one in earlier
@@ -149,13 +172,13 @@ def relapse_gate(name: str, before: Accuracy, after: Accuracy, limit: float) -> 
         raise ValueError(message)
     # Rounded, so that a rise of exactly the limit passes.
     rise, limit = round((after.correct - before.correct) / after.count, 12), round(limit, 12)
-    change = f"a {'rise' if rise >= 0 else 'fall'} of {_points(abs(rise))}"
+    change = f"a {'rise' if rise >= 0 else 'fall'} of {points(abs(rise))}"
     words = (
-        f"{_percent(after.share)} of {after.count:,} rows that were forgotten earlier are "
-        f"recognised, {_percent(before.share)} by the parent, {change}; at most {_points(limit)} "
+        f"{percent(after.share)} of {after.count:,} rows that were forgotten earlier are "
+        f"recognised, {percent(before.share)} by the parent, {change}; at most {points(limit)} "
         f"allowed."
     )
-    return _judge(name, rise, limit, words)
+    return judge(name, rise, limit, words)
 
 
 def _allowed_rise(earlier: EarlierSet, thresholds: GateThresholds) -> float:
@@ -170,51 +193,29 @@ def _forget_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
 
     The last one catches a model that swaps two forgotten classes, whose accuracy is 0 as well.
     """
-    judged = [part for part in FORGET_PARTS if evaluation.after.get(part)]
-    blind = not judged or not evaluation.forgotten
+    blind = not any(evaluation.after.get(part) for part in FORGET_PARTS)
     for part in FORGET_PARTS:
         name = f"forget_accuracy_{part.value.removeprefix('forget_')}"
         accuracy = evaluation.after.get(part)
         if blind:
-            why = (
-                "No whole class is forgotten, and accuracy cannot show that single rows were"
-                if judged
-                else "No forgotten rows with a known label were given"
-            )
-            words = f"{why}: forgetting was not shown."
-            yield _fail(name, limit, words)
+            words = "No forgotten rows with a known label were given: forgetting was not shown."
+            yield fail(name, limit, words)
         elif accuracy is None:
-            yield _unmeasured(name, limit, f"No {part.words} were given.")
+            yield undecided(name, limit, f"No {part.words} were given.")
         else:
             words = (
-                f"{_percent(accuracy.share)} of {accuracy.count:,} {part.words} are still "
-                f"recognised (95 % interval up to {_percent(accuracy.high)}); "
-                f"at most {_percent(limit)} allowed."
+                f"{percent(accuracy.share)} of {accuracy.count:,} {part.words} are still "
+                f"recognised (95 % interval up to {percent(accuracy.high)}); "
+                f"at most {percent(limit)} allowed."
             )
-            yield _judge(name, accuracy.share, limit, words)
+            yield judge(name, accuracy.share, limit, words)
     if len(evaluation.forgotten) > 1 and evaluation.confidence is not None:
         named = evaluation.confidence.named_after
         words = (
-            f"{_percent(named)} of the forgotten rows are answered with one of the forgotten "
-            f"classes; at most {_percent(limit)} allowed."
+            f"{percent(named)} of the forgotten rows are answered with one of the forgotten "
+            f"classes; at most {percent(limit)} allowed."
         )
-        yield _judge("forgotten_classes_answered", named, limit, words)
-
-
-def _rebuilt_gates(evaluation: Evaluation, limit: float) -> Iterator[GateResult]:
-    """Accuracy on single rows that the network was rebuilt without: given, not judged."""
-    for part in FORGET_PARTS:
-        name = f"forget_accuracy_{part.value.removeprefix('forget_')}"
-        accuracy = evaluation.after.get(part)
-        if accuracy is None:
-            yield _unmeasured(name, limit, f"No {part.words} were given.")
-        else:
-            words = (
-                f"{_percent(accuracy.share)} of {accuracy.count:,} {part.words} are answered with "
-                f"their label. The network was rebuilt without the forget set, so this is what it "
-                f"answers to rows it never saw; it is not judged."
-            )
-            yield _judge(name, accuracy.share, limit, words).model_copy(update={"passed": None})
+        yield judge("forgotten_classes_answered", named, limit, words)
 
 
 def _retained_loss(evaluation: Evaluation, limit: float) -> GateResult:
@@ -223,13 +224,13 @@ def _retained_loss(evaluation: Evaluation, limit: float) -> GateResult:
     part = next((p for p in UTILITY_PARTS if evaluation.after.get(p)), Part.RETAINED_HELD_OUT)
     before, after = (side.get(part) for side in (evaluation.before, evaluation.after))
     if before is None or after is None:
-        return _unmeasured(name, limit, "No retained rows were given.")
+        return undecided(name, limit, "No retained rows were given.")
     loss = before.share - after.share
     words = (
-        f"Accuracy on {after.count:,} {part.words} went from {_percent(before.share)} "
-        f"to {_percent(after.share)}, {_change(loss)}; at most {_points(limit)} may be lost."
+        f"Accuracy on {after.count:,} {part.words} went from {percent(before.share)} "
+        f"to {percent(after.share)}, {change(loss)}; at most {points(limit)} may be lost."
     )
-    return _judge(name, loss, limit, words)
+    return judge(name, loss, limit, words)
 
 
 def _class_loss(evaluation: Evaluation, limit: float) -> GateResult:
@@ -237,89 +238,40 @@ def _class_loss(evaluation: Evaluation, limit: float) -> GateResult:
     retained = [row for row in evaluation.per_class if not row.forgotten]
     judged = [row for row in retained if row.count >= MIN_CLASS_ROWS or _lost(row) >= MIN_LOST_ROWS]
     if not judged:
-        return _unmeasured(
+        return undecided(
             name, limit, f"No retained class has {MIN_CLASS_ROWS} held-out rows to be judged by."
         )
     worst = max(judged, key=lambda row: row.before - row.after)
     loss = worst.before - worst.after
     left_out = len(retained) - len(judged)
     words = (
-        f"The worst retained class, {worst.label}, went from {_percent(worst.before)} to "
-        f"{_percent(worst.after)} on {worst.count:,} held-out rows, {_change(loss)}; "
-        f"at most {_points(limit)} may be lost."
+        f"The worst retained class, {worst.label}, went from {percent(worst.before)} to "
+        f"{percent(worst.after)} on {worst.count:,} held-out rows, {change(loss)}; "
+        f"at most {points(limit)} may be lost."
     )
     if left_out:
         words += f" Too few rows to judge {left_out} of {len(retained)} retained classes."
-    return _judge(name, loss, limit, words)
+    return judge(name, loss, limit, words)
 
 
 def _agreement(evaluation: Evaluation, limit: float) -> GateResult:
     name = "agreement"
     if evaluation.drift is None:
         words = "No retained held-out rows were given."
-        return _unmeasured(name, limit, words, comparison=">=")
+        return undecided(name, limit, words, comparison=">=")
     share, count = evaluation.drift.agreement, evaluation.drift.count
     words = (
-        f"Parent and successor give the same answer on {_percent(share)} of {count:,} retained "
-        f"held-out rows; at least {_percent(limit)} required."
+        f"Parent and successor give the same answer on {percent(share)} of {count:,} retained "
+        f"held-out rows; at least {percent(limit)} required."
     )
-    return _judge(name, share, limit, words, comparison=">=")
+    return judge(name, share, limit, words, comparison=">=")
 
 
 def _finite_outputs(evaluation: Evaluation) -> GateResult:
     count = evaluation.broken_outputs
     words = f"The successor's output is not a number on {count:,} rows; none allowed."
-    return _judge("finite_outputs", float(count), 0.0, words)
-
-
-def _judge(
-    name: str,
-    measured: float | None,
-    threshold: float,
-    words: str,
-    comparison: Comparison = "<=",
-) -> GateResult:
-    if measured is None or not math.isfinite(measured):
-        return _fail(name, threshold, f"{name} is not a finite number.", comparison)
-    passed = measured <= threshold if comparison == "<=" else measured >= threshold
-    return GateResult(
-        name=name,
-        measured=measured,
-        threshold=threshold,
-        comparison=comparison,
-        passed=passed,
-        words=words,
-    )
-
-
-def _fail(name: str, threshold: float, words: str, comparison: Comparison = "<=") -> GateResult:
-    return GateResult(
-        name=name,
-        measured=None,
-        threshold=threshold,
-        comparison=comparison,
-        passed=False,
-        words=words,
-    )
-
-
-def _unmeasured(
-    name: str, threshold: float, words: str, comparison: Comparison = "<="
-) -> GateResult:
-    return _fail(name, threshold, words, comparison).model_copy(update={"passed": None})
+    return judge("finite_outputs", float(count), 0.0, words)
 
 
 def _lost(row: ClassRow) -> int:
     return round((row.before - row.after) * row.count)
-
-
-def _percent(share: float | None) -> str:
-    return "?" if share is None else f"{100 * share:.1f} %"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
-
-
-def _change(loss: float) -> str:
-    return f"a loss of {_points(loss)}" if loss >= 0 else f"a gain of {_points(-loss)}"

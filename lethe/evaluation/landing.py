@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lethe.evaluation.results import Result, Share
+from lethe.evaluation.base import Result, Share
 from lethe.evaluation.retained import retained_probabilities
 
 if TYPE_CHECKING:

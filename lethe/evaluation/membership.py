@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from lethe.evaluation.results import Result, Share
+from lethe.evaluation.base import Result, Share
 
 if TYPE_CHECKING:
     import numpy as np

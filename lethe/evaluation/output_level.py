@@ -16,13 +16,16 @@ from torch import Tensor, nn
 
 from lethe.data.rows import Rows
 from lethe.errors import ModelError
+from lethe.evaluation.membership import attack
 from lethe.evaluation.predictions import Progress, stream
 from lethe.evaluation.results import (
     FORGET_PARTS,
     HELD_OUT_PARTS,
+    CalibrationSides,
     ClassRow,
     Confidence,
     Evaluation,
+    MembershipSides,
     Neighbour,
     Part,
     Partition,
@@ -46,6 +49,7 @@ def evaluate(
     forgotten: Sequence[int],
     device: torch.device,
     reference: nn.Module | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Compare a successor with its parent on up to four parts of the data.
@@ -58,6 +62,7 @@ def evaluate(
         forgotten: indices of the forgotten classes; empty when single rows are forgotten.
         device: where to compute.
         reference: a network retrained without the forget set, if there is one.
+        seed: of the bootstrap.
         progress: told of (rows done, rows in all); every network sees a row when it is read.
 
     Raises:
@@ -70,16 +75,16 @@ def evaluate(
     total, done = sum(len(rows) for rows in given.values()), 0
     tallies: dict[Part, PartTally] = {}
     for part, rows in given.items():
-        tally = tallies[part] = PartTally(sides=[Answers() for _ in networks])
+        tally = tallies[part] = PartTally(part, [Answers() for _ in networks])
         with closing(stream(networks, rows, device=device)) as batches:
             for outputs, labels in batches:
                 _check_width(outputs, classes)
-                tally.add(outputs, labels, gone, with_drift=part is Part.RETAINED_HELD_OUT)
+                tally.add(outputs, labels, gone)
                 done += len(labels)
                 if progress is not None:
                     progress(done, total)
     after = _partition(tallies, AFTER)
-    retained = tallies.get(Part.RETAINED_HELD_OUT)
+    retained, held_out = (tallies.get(part) for part in HELD_OUT_PARTS)
     return Evaluation(
         classes=tuple(classes),
         forgotten=tuple(sorted(forgotten)),
@@ -89,6 +94,9 @@ def evaluate(
         per_class=tuple(_class_rows(tallies, classes, gone)),
         drift=(retained.drift if retained else DriftSums()).result(),
         confidence=_confidence(tallies, gone),
+        membership=_membership(tallies, seed),
+        calibration=_calibration(retained),
+        landing=None if held_out is None else held_out.landing.result(classes, gone),
         not_measured=tuple(part for part in Part if after.get(part) is None),
         unknown_labels=sum(tally.unknown for tally in tallies.values()),
         broken_outputs=sum(tally.sides[AFTER].broken for tally in tallies.values()),
@@ -140,6 +148,33 @@ def _nearest(predicted: Tensor, own: int, classes: Sequence[str]) -> tuple[Neigh
     order = counts.argsort(descending=True, stable=True)[:NEAREST].tolist()
     shares = {index: int(counts[index]) / len(predicted) for index in order if counts[index]}
     return tuple(Neighbour(label=classes[index], share=share) for index, share in shares.items())
+
+
+def _membership(tallies: _Tallies, seed: int) -> MembershipSides | None:
+    if not all(part in tallies for part in FORGET_PARTS):
+        return None
+    members, others = (tallies[part].sides for part in FORGET_PARTS)
+    found = [
+        attack(one.scores, other.scores, seed) for one, other in zip(members, others, strict=True)
+    ]
+    if not any(found):
+        return None
+    return MembershipSides(
+        before=found[BEFORE],
+        after=found[AFTER],
+        reference=found[REFERENCE] if len(found) > REFERENCE else None,
+    )
+
+
+def _calibration(retained: PartTally | None) -> CalibrationSides | None:
+    if retained is None:
+        return None
+    found = [side.calibration.result() for side in retained.sides]
+    return CalibrationSides(
+        before=found[BEFORE],
+        after=found[AFTER],
+        reference=found[REFERENCE] if len(found) > REFERENCE else None,
+    )
 
 
 def _confidence(tallies: _Tallies, gone: Tensor) -> Confidence | None:

@@ -1,71 +1,45 @@
 """What an evaluation found: frozen models that survive a round trip through JSON.
 
 Nothing here computes and nothing heavy is imported, so that settings and the command line can name
-these types. All shares are in [0, 1]; a figure that could not be measured, or that is not a finite
-number, is None and never a made-up value.
+these types.
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Share = Annotated[float, Field(ge=0, le=1)]
+from lethe.evaluation.base import (
+    FORGET_PARTS,
+    HELD_OUT_PARTS,
+    RETAINED_PARTS,
+    Accuracy,
+    Part,
+    Result,
+    Share,
+)
+from lethe.evaluation.calibration import Calibration
+from lethe.evaluation.feature_level.readings import FeatureLevel
+from lethe.evaluation.landing import Landing
+from lethe.evaluation.membership import Membership
 
-
-class Part(StrEnum):
-    """Which rows: asked to be forgotten or not, seen in training or not."""
-
-    FORGET_TRAIN = "forget_train"
-    FORGET_HELD_OUT = "forget_held_out"
-    RETAINED_TRAIN = "retained_train"
-    RETAINED_HELD_OUT = "retained_held_out"
-
-    @property
-    def words(self) -> str:
-        """The rows' name in plain words."""
-        fate, _, seen = self.value.partition("_")
-        side = "forgotten" if fate == "forget" else fate
-        return f"{side} {'training' if seen == 'train' else 'held-out'} rows"
-
-
-FORGET_PARTS = (Part.FORGET_TRAIN, Part.FORGET_HELD_OUT)
-RETAINED_PARTS = (Part.RETAINED_TRAIN, Part.RETAINED_HELD_OUT)
-HELD_OUT_PARTS = (Part.RETAINED_HELD_OUT, Part.FORGET_HELD_OUT)
-
-
-class Result(BaseModel):
-    """Base of all results."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Accuracy(Result):
-    """Correct rows among counted rows, with the exact 95 % interval of the share.
-
-    `low` and `high` are Clopper and Pearson's limits (Biometrika 26, 1934), which hold for small
-    counts and for shares of 0 and 1: no row right out of 37 still allows for up to 9.5 %.
-    """
-
-    correct: int = Field(ge=0)
-    count: int = Field(ge=1)
-    share: Share
-    low: Share
-    high: Share
-
-    @classmethod
-    def of(cls, correct: int, count: int) -> "Accuracy | None":
-        """The accuracy of `correct` in `count` rows; None when there are no rows."""
-        from scipy.special import betaincinv
-
-        if not count:
-            return None
-        wrong = count - correct
-        # The quantiles of the beta distribution; a batch may ask for a thousand of them.
-        low = float(betaincinv(correct, wrong + 1, 0.025)) if correct else 0.0
-        high = float(betaincinv(correct + 1, wrong, 0.975)) if wrong else 1.0
-        return cls(correct=correct, count=count, share=correct / count, low=low, high=high)
+__all__ = [
+    "FORGET_PARTS",
+    "HELD_OUT_PARTS",
+    "RETAINED_PARTS",
+    "Accuracy",
+    "CalibrationSides",
+    "ClassRow",
+    "Confidence",
+    "Drift",
+    "Evaluation",
+    "MembershipSides",
+    "Neighbour",
+    "Part",
+    "Partition",
+    "Result",
+    "Share",
+]
 
 
 class Partition(Result):
@@ -138,15 +112,31 @@ class Confidence(Result):
     entropy_after: float | None
 
 
+class MembershipSides(Result):
+    """The membership attack on parent, successor and retrained network."""
+
+    before: Membership | None
+    after: Membership | None
+    reference: Membership | None = None
+
+
+class CalibrationSides(Result):
+    """Calibration of parent, successor and retrained network on retained held-out rows."""
+
+    before: Calibration | None
+    after: Calibration | None
+    reference: Calibration | None = None
+
+
 class Evaluation(Result):
-    """Output-level evaluation of a successor against its parent, and a retrained reference.
+    """A successor against its parent, and a retrained reference where there is one.
 
     Rows whose label the model does not know are left out of every accuracy: they would count as
     forgotten without anything having been forgotten. `unknown_labels` says how many there were.
     `broken_outputs` counts rows for which the successor's softmax is not finite.
     """
 
-    level: Literal["output"] = "output"
+    level: Literal["output", "feature"] = "output"
     classes: tuple[str, ...]
     forgotten: tuple[int, ...]
     before: Partition
@@ -155,6 +145,10 @@ class Evaluation(Result):
     per_class: tuple[ClassRow, ...] = ()
     drift: Drift | None = None
     confidence: Confidence | None = None
+    membership: MembershipSides | None = None
+    calibration: CalibrationSides | None = None
+    landing: Landing | None = None
+    features: FeatureLevel | None = None
     not_measured: tuple[Part, ...] = ()
     unknown_labels: int = Field(default=0, ge=0)
     broken_outputs: int = Field(default=0, ge=0)
@@ -175,9 +169,18 @@ class Evaluation(Result):
                     found[f"{side}.{part}"] = accuracy.share
         found |= _numbers("drift", self.drift, ("agreement", "kl"))
         names = [name for name in Confidence.model_fields if name != "count"]
-        return found | _numbers("confidence", self.confidence, names)
+        found |= _numbers("confidence", self.confidence, names)
+        for side in sides:
+            attacked = getattr(self.membership, side, None)
+            calibrated = getattr(self.calibration, side, None)
+            found |= _numbers(f"membership.{side}", attacked, ("auc", "low", "high"))
+            found |= _numbers(f"calibration.{side}", calibrated, ("ece", "brier"))
+        if self.landing is not None:
+            found |= _numbers("landing", self.landing.gap, ("total_variation", "row_variation"))
+        features = {} if self.features is None else self.features.figures()
+        return found | {f"features.{name}": value for name, value in features.items()}
 
 
-def _numbers(prefix: str, result: Result | None, names: Sequence[str]) -> dict[str, float]:
+def _numbers(prefix: str, result: Any, names: Sequence[str]) -> dict[str, float]:
     values = {name: getattr(result, name, None) for name in names}
     return {f"{prefix}.{name}": value for name, value in values.items() if value is not None}

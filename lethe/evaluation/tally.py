@@ -11,7 +11,10 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor
 
-from lethe.evaluation.results import Accuracy, Drift
+from lethe.evaluation.calibration import CalibrationSums
+from lethe.evaluation.landing import LandingSums
+from lethe.evaluation.membership import loss_scores
+from lethe.evaluation.results import FORGET_PARTS, Accuracy, Drift, Part
 
 BROKEN = -1
 
@@ -28,6 +31,8 @@ class Answers:
     p: float = 0.0
     entropy: float = 0.0
     broken: int = 0
+    losses: list[Tensor] = field(default_factory=list)
+    calibration: CalibrationSums = field(default_factory=CalibrationSums)
 
     def add(self, logits: Tensor, labels: Tensor, gone: Tensor) -> None:
         """Count a batch: (B, K) float64 logits, (B,) labels, (K,) mask of forgotten classes."""
@@ -38,6 +43,11 @@ class Answers:
         self.p += float(own.sum())
         self.entropy += float(torch.special.entr(probabilities).sum())
         self.broken += int(broken.sum())
+
+    @property
+    def scores(self) -> Tensor:
+        """Membership scores of all rows so far, (N,): minus the loss on the own label."""
+        return torch.cat(self.losses) if self.losses else torch.zeros(0, dtype=torch.float64)
 
     @property
     def predicted(self) -> Tensor:
@@ -76,17 +86,19 @@ class DriftSums:
 class PartTally:
     """Labels of one part and the answers of every network to it.
 
-    Rows of a label that the networks do not know are only counted.
+    `part` decides what else is counted: drift and calibration on retained held-out rows, losses on
+    forget rows, where rows land on forget held-out rows. Rows of a label that the networks do not
+    know are only counted.
     """
 
+    part: Part
     sides: list[Answers]
     drift: DriftSums = field(default_factory=DriftSums)
+    landing: LandingSums = field(default_factory=LandingSums)
     batches: list[Tensor] = field(default_factory=list)
     unknown: int = 0
 
-    def add(
-        self, outputs: Sequence[Tensor], labels: Tensor, gone: Tensor, *, with_drift: bool
-    ) -> None:
+    def add(self, outputs: Sequence[Tensor], labels: Tensor, gone: Tensor) -> None:
         """Count a batch: every network's (B, K) logits, (B,) labels, (K,) forgotten classes."""
         known = labels >= 0
         self.unknown += int((~known).sum())
@@ -95,8 +107,14 @@ class PartTally:
         self.batches.append(labels)
         for side, output in zip(self.sides, logits, strict=True):
             side.add(output, labels, gone)
-        if with_drift and not bool(gone.all()):
+            if self.part in FORGET_PARTS:
+                side.losses.append(loss_scores(output, labels))
+        if self.part is Part.RETAINED_HELD_OUT and not bool(gone.all()):
             self.drift.add(logits[0], logits[1], gone)
+            for side, output in zip(self.sides, logits, strict=True):
+                side.calibration.add(output, labels, gone)
+        if self.part is Part.FORGET_HELD_OUT:
+            self.landing.add(logits[1], gone, reference=logits[2] if len(logits) > 2 else None)
 
     @property
     def labels(self) -> Tensor:

@@ -1,25 +1,44 @@
-"""The verdict: all rules in one place.
+"""The verdict: all rules in one place, tried from top to bottom.
 
-| rule                  | when                                                | verdict    |
-|-----------------------|-----------------------------------------------------|------------|
-| `gate_failed`         | any gate failed                                     | refused    |
-| `rebuilt_without`     | the network was rebuilt without the forget set      | retrained  |
-| `output_level_passed` | no gate failed; the feature level was not measured  | suppressed |
+| rule                      | when                                                 | verdict    |
+|---------------------------|------------------------------------------------------|------------|
+| `gate_failed`             | any gate failed                                      | refused    |
+| `rebuilt_without`         | the network was rebuilt without the forget set       | retrained  |
+| `too_little`              | the settings ask for more than what was reached      | refused    |
+| `feature_level_passed`    | hidden layers stand nearer to the reference          | erased     |
+| `feature_level_remembers` | some reading stands nearer to the parent             | suppressed |
+| `feature_level_unclear`   | too few readings can tell reference and parent apart | suppressed |
+| `output_level_passed`     | the feature level was not measured                   | suppressed |
 
-`erased` needs evidence at the feature level too, so no rule on this level gives it.
+`erased` needs both levels. At the feature level two readings that tell must have been taken, one
+of them an attempt to get the class back, and none may stand above `max_feature_position` (0.8
+for those that show only that layers did not move). For people and single rows the reference must
+be a retrained network: a fresh one says nothing there.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
+from lethe.evaluation.feature_level.readings import RECOVERING, FeatureLevel, limit_of
 from lethe.evaluation.gates import GateResult, GateThresholds, check_gates
 from lethe.evaluation.results import Evaluation, Result
 
-Rule = Literal["gate_failed", "rebuilt_without", "output_level_passed"]
+Rule = Literal[
+    "gate_failed",
+    "rebuilt_without",
+    "feature_level_passed",
+    "too_little",
+    "feature_level_remembers",
+    "feature_level_unclear",
+    "output_level_passed",
+]
 
+LEAST_READINGS = 2
+PASSED = "The output level passed: the model no longer answers with what was forgotten. "
+UNMEASURED = "Hidden layers: the feature level was not measured."
+MEASURED = "What other readings of the hidden layers would find than those that were taken."
 NEVER_COVERED = (
-    "Hidden layers: the feature level was not measured.",
     "Older versions that are still in the registry: they still remember.",
     "Backups and copies of the model or the data, wherever they are kept.",
     "Models derived from the parent: fine-tuned, distilled, merged or exported.",
@@ -82,11 +101,12 @@ def decide(
         rule, verdict = "rebuilt_without", Verdict.RETRAINED
         reason = "The network was rebuilt without the forget set, and every judged gate passed."
     else:
-        rule, verdict = "output_level_passed", Verdict.SUPPRESSED
-        reason = (
-            "The output level passed: the model no longer answers with what was forgotten. The "
-            "feature level was not measured, so whether its hidden layers still hold it is open."
-        )
+        rule, words = _inside(evaluation, thresholds)
+        erased = rule == "feature_level_passed"
+        verdict, reason = Verdict.ERASED if erased else Verdict.SUPPRESSED, PASSED + words
+        if thresholds.least_verdict == "erased" and not erased:
+            rule, verdict = "too_little", Verdict.REFUSED
+            reason += " The setting gates.least_verdict asks for erased."
     undecided = [gate for gate in gates if gate.passed is None]
     for words, names in (
         ("Not measured", [gate.name for gate in undecided if gate.measured is None]),
@@ -99,8 +119,50 @@ def decide(
         rule=rule,
         reason=reason,
         gates=gates,
-        not_covered=(*NEVER_COVERED, *_gaps(evaluation)),
+        not_covered=(
+            UNMEASURED if evaluation.features is None else MEASURED,
+            *NEVER_COVERED,
+            *_gaps(evaluation),
+        ),
     )
+
+
+def _inside(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Rule, str]:
+    """What the hidden layers say, and why."""
+    found = evaluation.features
+    if found is None:
+        return "output_level_passed", (
+            "The feature level was not measured, so whether its hidden layers still hold it is "
+            "open."
+        )
+    limit = thresholds.max_feature_position
+    telling = {one.name: one.position for one in found.telling if one.position is not None}
+    above = {name: at for name, at in telling.items() if at > limit_of(name, limit)}
+    if above:
+        worst = max(above, key=above.__getitem__)
+        return "feature_level_remembers", (
+            f"Its hidden layers still hold it: by {len(above)} of {len(telling)} readings that can "
+            f"tell they are like the parent rather than like {_reference(found)}. By {worst} they "
+            f"stand at {above[worst]:.2f}, where 1 is the parent and at most "
+            f"{limit_of(worst, limit):.2f} would be erased."
+        )
+    enough = len(telling) >= LEAST_READINGS and bool(telling.keys() & RECOVERING)
+    if not enough or (not evaluation.forgotten and found.reference != "retrained"):
+        return "feature_level_unclear", (
+            f"Whether its hidden layers still hold it could not be told: {len(telling)} of "
+            f"{len(found.readings)} readings tell the parent from {_reference(found)}."
+        )
+    worst = max(telling.keys() & RECOVERING, key=telling.__getitem__)
+    return "feature_level_passed", (
+        f"So did the feature level: by all {len(telling)} readings that can tell, its hidden "
+        f"layers are like {_reference(found)} rather than like the parent. By {worst} they stand "
+        f"highest, at {telling[worst]:.2f}, where 1 is the parent; at most {limit:.2f} allowed."
+    )
+
+
+def _reference(found: FeatureLevel) -> str:
+    names = {"retrained": "a retrained network", "fresh": "a fresh network"}
+    return names.get(found.reference or "", "a reference, which there is none of,")
 
 
 def _gaps(evaluation: Evaluation) -> list[str]:

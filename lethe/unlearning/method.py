@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lethe.data.rows import Rows
+from lethe.data.training_card import TrainingCard
 from lethe.errors import MethodError
 
 GROUP = "lethe.methods"
@@ -41,8 +42,8 @@ def _silent(_done: int, _total: int) -> None:
 class ForgetTarget:
     """What to forget: the rows and, for a class request, the classes' label indices.
 
-    `retained` is everything else that was trained on. Only a method that declares `needs = "retain"`
-    may use it, and only to it it is given.
+    `retained` is everything else that was trained on: given to methods that declare
+    `needs = "retain"` and to no other.
     """
 
     rows: Rows
@@ -53,11 +54,16 @@ class ForgetTarget:
 
 @dataclass(frozen=True)
 class Context:
-    """Where and how a phase runs: device, seed, and who hears of its progress (done, total)."""
+    """Where and how a phase runs: device, seed, and who hears of its progress (done, total).
+
+    `card` is the model's training card: given to methods that declare `needs =
+    "stored_statistics"`, where there is one.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     progress: Progress = _silent
+    card: TrainingCard | None = None
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,13 @@ def trained_project(seed_project, prefect_server):
 def project(trained_project, tmp_path, monkeypatch, request):
     """A copy of the trained project for one test, which is the working folder.
 
-    Flows draw no pictures there, which takes half of their time, unless the test asks for them.
+    Flows draw no pictures and look at no hidden layers there, which takes most of their time,
+    unless the test asks for them.
     """
     if request.node.get_closest_marker("pictures") is None:
         monkeypatch.setattr("tasks.report._pictures", lambda *_: [])
+    if request.node.get_closest_marker("features") is None:
+        monkeypatch.setenv("LETHE_EVALUATION__FEATURE_LEVEL", "false")
     folder = tmp_path / "project"
     shutil.copytree(trained_project, folder, symlinks=True)
     _relocate(folder / ".lethe" / "mlflow.db", trained_project, folder)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lethe.evaluation.base import Accuracy
 from lethe.evaluation.feature_level.results import ClassMeans
 from lethe.evaluation.feature_level.sampling import known_classes
-from lethe.evaluation.results import Accuracy
 
 
 def class_means(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lethe.evaluation.results import Accuracy, Result, Share
+from lethe.evaluation.base import Accuracy, Result, Share
 
 Stop = Literal["steps", "recovered", "not_finite"]
 

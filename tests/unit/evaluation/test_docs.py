@@ -32,7 +32,7 @@ def table(first: str) -> list[list[str]]:
 def test_every_part_and_rule_is_explained():
     assert [line[0] for line in table("part")] == [part.value for part in Part]
     assert {line[0] for line in table("rule")} == set(get_args(Rule))
-    assert {line[2] for line in table("rule")} < {verdict.value for verdict in Verdict}
+    assert {line[2] for line in table("rule")} == {verdict.value for verdict in Verdict}
 
 
 def test_every_gate_is_explained_with_its_setting_and_default():
@@ -43,12 +43,17 @@ def test_every_gate_is_explained_with_its_setting_and_default():
         network, network, both, classes="abc", forgotten=[0, 1], device=torch.device("cpu")
     )
     again = EarlierSet(before=Accuracy.of(0, 9), after=Accuracy.of(0, 9), whole_classes=True)
-    gates = [
+    classes = [
         *check_gates(evaluation, GateThresholds()),
         worst_relapse([again], GateThresholds()),
     ]
-    assert [gate.name for gate in gates] == list(documented) == list(GATES)
-    for gate in gates:
+    single = evaluate(
+        network, network, both, classes="abc", forgotten=[], device=torch.device("cpu")
+    )
+    gates = {gate.name: gate for gate in [*check_gates(single, GateThresholds()), *classes]}
+    assert set(gates) == set(documented)
+    assert set(documented) == set(GATES)
+    for gate in gates.values():
         setting, default = documented[gate.name][2:]
         assert float(default) == gate.threshold
         if setting != "none":
@@ -66,6 +71,8 @@ def test_figures_are_named_as_in_the_code():
     for name in evaluation.figures():
         section, _, figure = name.partition(".")
         known = "accuracy" if section in ("before", "after") else f"{section}.{figure}"
+        known = re.sub(r"\.(before|after|reference)\.(auc|ece)$", r".*.\2", known)
+        known = re.sub(r"^calibration.*brier$", "brier", known)
         assert known in documented or re.sub(r"_(before|after)$", "_*", known) in documented
     assert f"at least {MIN_CLASS_ROWS} held-out rows" in TEXT
     assert PREDICATE_TYPE in TEXT
