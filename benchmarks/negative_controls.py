@@ -84,7 +84,10 @@ def main() -> int:
                 "pte": pte,
             }
             for control, successor in successors.items():
-                found = judged(original, successor, other, splits, gone, recipe, seed, control)
+                found = judged(
+                    original, successor, other,
+                    splits=splits, gone=gone, recipe=recipe, seed=seed, control=control,
+                )  # fmt: skip
                 runs.append({"seed": seed, "class": name, "control": control, **found})
                 if control == "pte":
                     runs[-1]["edit_seconds"] = seconds
@@ -148,6 +151,7 @@ def judged(
     original: nn.Module,
     successor: nn.Module,
     reference: nn.Module,
+    *,
     splits: Any,
     gone: int,
     recipe: Any,
