@@ -1,5 +1,7 @@
 """Names of the tags that Lethe sets, and of the artifacts it logs. docs/lineage.md lists them."""
 
+from lethe.audit.certified import FOLDER
+
 PREFIX = "lethe."
 
 # On every version that Lethe registers.
@@ -44,8 +46,9 @@ REPORT_FILE = "report.html"
 STATEMENT_FILE = "statement.json"
 ENVELOPE_FILE = "statement.dsse.json"
 EVALUATION_FILE = "evaluation.json"
+LINEAGE_FILE = "lineage.svg"
 PLOTS_FOLDER = "plots"
-CERTIFICATES_FOLDER = "certificates"
+CERTIFICATES_FOLDER = FOLDER
 
 # Artifacts of the run of a version whose training card was made later.
 CARDS_FOLDER = "training_cards"

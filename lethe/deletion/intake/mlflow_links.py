@@ -1,8 +1,8 @@
 """Addresses in the MLflow UI of what a request led to.
 
 MLflow's page of a run can be reached by the run's id alone (`#/runs/ID`), its artifact browser
-cannot: that needs the experiment's number, which the ledger does not keep. Report and statement are
-therefore linked by the server's own download address, `get-artifact`.
+cannot: that needs the experiment's number, which the ledger does not keep. Report, statement and
+certificate are therefore linked by the server's own download address, `get-artifact`.
 """
 
 from dataclasses import dataclass
@@ -17,21 +17,23 @@ _REPORT, _STATEMENT = "report.html", "statement.json"
 
 @dataclass(frozen=True)
 class Links:
-    """Addresses of a request's versions and certificate; None where there is nothing to link to."""
+    """Addresses of a request's versions and record; None where there is nothing to link to."""
 
     parent: str | None = None
     successor: str | None = None
     run: str | None = None
     report: str | None = None
     statement: str | None = None
+    certificate: str | None = None
 
 
-def links(tracking_uri: str | None, facts: Facts) -> Links:
+def links(tracking_uri: str | None, facts: Facts, certificate: str | None = None) -> Links:
     """The addresses, if MLflow is a server that browsers reach.
 
     Args:
         tracking_uri: of MLflow; user, password and query in it are left out.
         facts: of the request.
+        certificate: the artifact of its run that is its certificate; None if there is none.
     """
     if not (tracking_uri or "").startswith(("http://", "https://")):
         return Links()
@@ -43,6 +45,7 @@ def links(tracking_uri: str | None, facts: Facts) -> Links:
         run=f"{server}/#/runs/{quote(run, safe='')}" if run else None,
         report=_artifact(server, run, _REPORT) if facts.verdict else None,
         statement=_artifact(server, run, _STATEMENT) if facts.statement else None,
+        certificate=_artifact(server, run, certificate) if certificate else None,
     )
 
 

@@ -94,6 +94,7 @@ def page_router(
             original=reader.original(entry),
             duplicates=reader.duplicates(entry),
             together=reader.together(entry),
+            certificate=reader.certificate(entry),
         )
         return render("request.html", base="../", now=reader.now, it=shown)
 

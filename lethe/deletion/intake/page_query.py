@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
+from lethe.audit.certified import pages
+from lethe.audit.statement import Statement
 from lethe.deletion.intake.view import Section, by_urgency, rows
 from lethe.deletion.intake.wording import CLOSED, GROUPS, Group
 from lethe.deletion.ledger.ledger import Ledger
@@ -146,6 +148,17 @@ class Reader:
             return 0
         found = self.ledger.find(batch_id=entry.batch_id, source=self.source, limit=limit)
         return len([one for one in found if one.id != entry.id])
+
+    def certificate(self, entry: Entry) -> str | None:
+        """The artifact of its run that is its certificate, if the record has one for it."""
+        facts = entry.facts
+        kept = None if facts.statement is None else self.ledger.statements.get(facts.statement)
+        if kept is None or kept.run_id != facts.run_id:
+            return None
+        try:
+            return pages(Statement.of_line(kept.line).predicate).get(entry.id)
+        except ValueError:  # of another version of Lethe
+            return None
 
     def _of(self, group: Group) -> list[Entry]:
         if group is CLOSED:

@@ -149,8 +149,9 @@ def detail(
     original: Entry | None,
     duplicates: Iterable[Entry],
     together: int,
+    certificate: str | None = None,
 ) -> Detail:
-    """One request with all that is told of it."""
+    """One request with all that is told of it; `certificate` is its artifact, if it has one."""
     facts, words = entry.facts, STATES[entry.state]
     needed = max(entry.approvals_needed, len(entry.approvals))
     return Detail(
@@ -170,7 +171,7 @@ def detail(
         batch_id=entry.batch_id,
         together=together,
         facts=facts,
-        links=links(tracking_uri, facts),
+        links=links(tracking_uri, facts, certificate),
         verdict=VERDICTS.get(facts.verdict or ""),
         forgot=_forgot(facts),
         history=tuple(map(_line, entry.history)),

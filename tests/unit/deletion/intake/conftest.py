@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-# pytest's importlib mode puts no folder on the path; this folder's tests share intake_client.
+# pytest's importlib mode puts no folder on the path; this folder's tests share intake_client, and
+# audit_statements with those of the audit trail.
+sys.path.insert(0, str(Path(__file__).parents[2] / "audit"))
 sys.path.insert(0, str(Path(__file__).parent))
 from intake_client import POLICY, SECRET, TOKENS
 

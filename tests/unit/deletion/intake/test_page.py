@@ -4,8 +4,12 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin
 
 import pytest
+from audit_statements import REQUEST, statement
 from intake_client import TOKENS
 
+from lethe.audit.certified import MOST
+from lethe.audit.dsse import IN_TOTO, Envelope
+from lethe.audit.statement import canonical_bytes
 from lethe.data.forget_spec import ForgetSpec
 from lethe.data.selection import Selection
 from lethe.deletion.intake.errors import ProblemError
@@ -13,6 +17,7 @@ from lethe.deletion.intake.page_render import render
 from lethe.deletion.intake.view import detail
 from lethe.deletion.intake.wording import GROUPS, STATES
 from lethe.deletion.ledger.errors import LedgerUnavailableError
+from lethe.deletion.ledger.statements import Kept
 from lethe.deletion.ledger.types import Arrival, ArrivalKind, Entry, Facts, Judgement, Letter, Move
 from lethe.deletion.request import DeletionRequest
 from lethe.deletion.states import State
@@ -239,6 +244,49 @@ def test_a_duplicate_and_what_it_repeats_lead_to_each_other(browser, ledger, fil
     assert one.id in links
     links = [a.get("href") for a in _Page(browser.get(f"/requests/{one.id}").text).all("a")]
     assert "req-again" in links
+
+
+@pytest.fixture
+def mlflow_server(monkeypatch):
+    monkeypatch.setenv("LETHE_MLFLOW__TRACKING_URI", "https://mlflow.example.org")
+
+
+def _certificates(browser, entry):
+    links = [a.get("href", "") for a in _Page(browser.get(f"/requests/{entry.id}").text).all("a")]
+    return [link for link in links if "certificates" in link]
+
+
+def test_the_certificate_is_linked_where_the_record_has_one(mlflow_server, browser, ledger, filed):
+    entries = [filed(n) for n in range(MOST + 1)]
+    last, covered = entries[-1], filed(99)
+    requests = tuple(REQUEST | {"id": entry.id} for entry in entries)
+    made = statement(requests=requests, run_id="run-1")
+    line = Envelope(canonical_bytes(made), IN_TOTO, (("8" * 64, b"s" * 64),)).line()
+    kept = Kept(1, "f" * 64, "run-1", "8" * 64, NOW, line, "[]")
+    ledger.statements.append("work", lambda _: kept)
+    facts = Facts(verdict="suppressed", run_id="run-1", statement=kept.digest)
+    for entry in (entries[0], last, covered):
+        assert _certificates(browser, entry) == []
+        ledger.set_facts(entry.id, facts)
+    path = f"certificates%2F{entries[0].id}.html"
+    assert _certificates(browser, entries[0]) == [
+        f"https://mlflow.example.org/get-artifact?path={path}&run_uuid=run-1"
+    ]
+    # Of a record of many the first ones alone have a page; none has who is covered by it.
+    assert _certificates(browser, last) == []
+    assert _certificates(browser, covered) == []
+
+
+def test_without_a_record_of_this_version_no_certificate_is_offered(
+    mlflow_server, browser, ledger, filed
+):
+    entry = filed(1)
+    kept = Kept(1, "f" * 64, "run-1", "8" * 64, NOW, b"{}", "[]")
+    ledger.statements.append("work", lambda _: kept)
+    for digest in (kept.digest, "0" * 64):
+        ledger.set_facts(entry.id, Facts(verdict="suppressed", run_id="run-1", statement=digest))
+        answer = browser.get(f"/requests/{entry.id}")
+        assert (answer.status_code, "certificates" in answer.text) == (200, False)
 
 
 @pytest.mark.parametrize("state", sorted(State))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lethe.data.forget_spec import ForgetSpec
 from lethe.data.selection import Selection
 from lethe.data.union import AnyOf
-from lethe.deletion.intake.mlflow_links import links
+from lethe.deletion.intake.mlflow_links import Links, links
 from lethe.deletion.intake.next_step import next_step
 from lethe.deletion.intake.time_left import margin, time_left
 from lethe.deletion.intake.view import by_urgency, detail, tallies
@@ -285,7 +285,21 @@ def test_links_lead_to_a_server_without_credentials():
 def test_a_run_that_failed_has_no_certificate_to_link():
     found = links("https://mlflow.example.org", Facts(parent="digits/3", run_id="abc"))
     assert found.run == "https://mlflow.example.org/#/runs/abc"
-    assert (found.report, found.statement) == (None, None)
+    assert (found.report, found.statement, found.certificate) == (None, None, None)
+
+
+def test_a_certificate_is_linked_where_the_record_has_one():
+    facts = Facts(verdict="suppressed", run_id="abc", statement="f" * 64)
+    it = shown(
+        an_entry(facts=facts),
+        tracking_uri="https://mlflow.example.org",
+        certificate="certificates/req-1.html",
+    )
+    assert it.links.certificate == (
+        "https://mlflow.example.org/get-artifact?path=certificates%2Freq-1.html&run_uuid=abc"
+    )
+    assert shown(an_entry(facts=facts), tracking_uri="https://x").links.certificate is None
+    assert shown(an_entry(facts=facts), certificate="certificates/req-1.html").links == Links()
 
 
 @pytest.mark.parametrize("uri", [None, "sqlite:///mlflow.db", "/some/folder", "databricks"])
