@@ -49,12 +49,13 @@ EDGES = {
 ENDINGS = (".png", ".svg")
 
 
-def draw(name: str, nodes: Sequence[Node]) -> Figure:
+def draw(name: str, nodes: Sequence[Node], *, new: int | None = None) -> Figure:
     """The versions of one model as a figure, whose title says what is to be seen.
 
     Args:
         name: of the registered model.
-        nodes: as `model_registry.lineage_tree.tree` gives them.
+        nodes: as `model_registry.lineage_tree.tree` gives them, or a part of them.
+        new: the version to mark as the new one.
     """
     title = f"{short(name, LONGEST_NAME)}: {_summary(nodes)}"
     if not nodes:
@@ -71,7 +72,7 @@ def draw(name: str, nodes: Sequence[Node]) -> Figure:
     for node in nodes:
         _arrow(axes, node, places)
     for node in nodes:
-        _box(axes, node, places[node.version])
+        _box(axes, node, places[node.version], new=node.version == new)
     return figure
 
 
@@ -110,6 +111,9 @@ def write(figure: Figure, path: Path) -> str:
 def _summary(nodes: Sequence[Node]) -> str:
     made = sum(bool(node.forgot) for node in nodes)
     versions = f"{len(nodes)} {'version' if len(nodes) == 1 else 'versions'}"
+    known = {None, *(node.version for node in nodes)}
+    if any(node.above not in known for node in nodes):
+        return f"the last {versions} up to version {nodes[-1].version}"
     return f"{versions}, {made} made by forgetting" if made else versions
 
 
@@ -151,8 +155,7 @@ def _arrow(axes: Axes, node: Node, places: Mapping[int, tuple[float, float]]) ->
         return
     x, y = places[node.version]
     gone = node.above is None
-    colour, alpha = FAINT, _alpha(node)
-    line: dict[str, Any] = {"color": colour, "lw": 1.1, "alpha": alpha}
+    line: dict[str, Any] = {"color": FAINT, "lw": 1.1, "alpha": _alpha(node), "snap": False}
     start = x - GAP + 0.1
     if _stub(node, places):
         where = f"{short(node.parent, LABEL_LINE)}, gone" if gone else f"version {node.above}"
@@ -162,13 +165,16 @@ def _arrow(axes: Axes, node: Node, places: Mapping[int, tuple[float, float]]) ->
     elif node.above is not None:
         from_x, from_y = places[node.above]
         trunk = from_x + BOX + 0.12
-        axes.plot([from_x + BOX, trunk, trunk], [from_y, from_y, y], **line)
-        start = trunk
+        if y == from_y:
+            start = from_x + BOX
+        else:
+            axes.plot([from_x + BOX, trunk, trunk], [from_y, from_y, y], **line)
+            start = trunk
     arrow = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, **line}
     arrow["linestyle"] = "--" if gone else "-"
     axes.annotate("", (x, y), (start, y), arrowprops=arrow)
-    label = "\n".join(_lines(node.forgot))
-    axes.text(start + 0.05, y - 0.05, label, va="bottom", fontsize=7.5, color=INK, alpha=alpha)
+    label = "\n".join(_lines(f"forgot {node.forgot}" if node.forgot else ""))
+    axes.text(x - GAP + 0.17, y - 0.05, label, va="bottom", fontsize=7.5, color=_ink(node))
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -179,10 +185,9 @@ def _lines(text: str) -> Iterator[str]:
         yield short(last, LABEL_LINE) if len(found) == LABEL_LINES else f"{last[: LABEL_LINE - 1]}…"
 
 
-def _box(axes: Axes, node: Node, place: tuple[float, float]) -> None:
+def _box(axes: Axes, node: Node, place: tuple[float, float], *, new: bool) -> None:
     """The version: number, verdict in words, date, aliases on its upper edge."""
     x, y = place
-    alpha = _alpha(node)
     edge = EDGES.get(node.verdict, BEFORE)
     axes.add_patch(
         FancyBboxPatch(
@@ -193,14 +198,14 @@ def _box(axes: Axes, node: Node, place: tuple[float, float]) -> None:
             facecolor="white",
             edgecolor=edge,
             linewidth=1.6,
-            alpha=alpha,
+            alpha=_alpha(node),
         )
     )
     created = f"{node.created:%Y-%m-%d}"
     last = f"superseded by {_number(node.superseded_by)}" if node.superseded_by else created
     texts = (
-        (-0.19, f"version {node.version}", 9.5, "bold", INK),
-        (0.0, short(node.standing, 24), 8.5, "normal", INK),
+        (-0.19, f"version {node.version}", 9.5, "bold", _ink(node)),
+        (0.0, short(node.standing, 24), 8.5, "normal", _ink(node)),
         (0.17, last, 7, "normal", FAINT),
     )
     for shift, words, size, weight, colour in texts:
@@ -212,13 +217,13 @@ def _box(axes: Axes, node: Node, place: tuple[float, float]) -> None:
             fontsize=size,
             weight=weight,
             color=colour,
-            alpha=alpha,
         )
-    _badges(axes, node, x + BOX - 0.08, y - TALL / 2 - 0.05)
+    _badges(axes, node, x + BOX - 0.08, y - TALL / 2 - 0.05, new=new)
 
 
-def _badges(axes: Axes, node: Node, right: float, y: float) -> None:
+def _badges(axes: Axes, node: Node, right: float, y: float, *, new: bool) -> None:
     names = [short(alias, LONGEST_ALIAS) for alias in node.aliases[:SHOWN_ALIASES]]
+    names += ["new"] if new else []
     rest = len(node.aliases) - SHOWN_ALIASES
     names += [f"+{rest}"] if rest > 0 else []
     for place, name in enumerate(reversed(names)):
@@ -244,5 +249,10 @@ def _number(reference: str) -> str:
 
 
 def _alpha(node: Node) -> float:
-    """Superseded versions stand back, unless an alias is still on them."""
+    """Lines of superseded versions stand back, unless an alias is still on them."""
     return 0.55 if node.superseded_by and not node.aliases else 1.0
+
+
+def _ink(node: Node) -> str:
+    """Their words too, as far as they can still be read well."""
+    return INK if _alpha(node) == 1 else FAINT

@@ -7,14 +7,14 @@ for those whose parent was deleted. `model_registry.lineage_picture` draws it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lethe.errors import ModelError
 from model_registry import tags
 from model_registry.lineage import class_names
-from model_registry.version import MISSING, check_model_name
+from model_registry.version import MISSING, VersionRef, check_model_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,16 +67,40 @@ def tree(client: "MlflowClient", name: str) -> list[Node]:
 
 
 def generations(nodes: Sequence[Node]) -> dict[int, int]:
-    """How many versions lie between each version and the first of its line."""
+    """How many of the versions given lie between each version and the first of its line."""
     depth: dict[int, int] = {}
     for node in sorted(nodes, key=lambda node: node.version):
-        depth[node.version] = 0 if node.above is None else depth[node.above] + 1
+        depth[node.version] = 0 if node.above is None else depth.get(node.above, -1) + 1
     return depth
 
 
 def children(nodes: Sequence[Node], version: int | None) -> list[Node]:
     """The versions made from one, oldest first; for None those whose parent is not there."""
     return sorted((n for n in nodes if n.above == version), key=lambda node: node.version)
+
+
+def as_recorded(nodes: Sequence[Node], version: VersionRef, verdict: str) -> list[Node]:
+    """The tree once a version's record is complete: it has its verdict, its parent is superseded.
+
+    Without aliases: they move afterwards, and whoever reads the record wants to know that they did.
+    """
+    parent = next((node.above for node in nodes if node.version == version.number), None)
+    changes: dict[int | None, dict[str, Any]] = {
+        parent: {"superseded_by": str(version)},
+        version.number: {"verdict": verdict},
+    }
+    return [replace(node, aliases=(), **changes.get(node.version, {})) for node in nodes]
+
+
+def line(nodes: Sequence[Node], version: int, most: int) -> list[Node]:
+    """A version and those it came from, oldest first; of more than `most` the nearest."""
+    known = {node.version: node for node in nodes}
+    found: list[Node] = []
+    above: int | None = version
+    while above is not None and len(found) < most:
+        found.append(known[above])
+        above = known[above].above
+    return found[::-1]
 
 
 def _node(record: Any, records: Mapping[int, Any], aliases: Mapping[int, list[str]]) -> Node:

@@ -50,6 +50,7 @@ class SuccessorPage:
             f"{rows}\n\n"
             f"[Report]({self.artifact_link(tags.REPORT_FILE)}) · "
             f"[Certificate]({self.artifact_link(self.certificate)}) · "
+            f"[Lineage]({self.artifact_link(tags.LINEAGE_FILE)}) · "
             f"[Statement]({self.artifact_link(tags.STATEMENT_FILE)}) · "
             f"[Run]({self.run_link}) · {self.data}"
         )

@@ -33,6 +33,7 @@ from model_registry.version import VersionRef, parse_number
 from tasks.artifacts import show_result
 from tasks.card import successor_card
 from tasks.certificates import certificate_path, write_certificates
+from tasks.lineage import write_lineage
 from tasks.notary import Notary
 from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
@@ -156,6 +157,7 @@ def register_successor(
         record.run_id,
         lambda place: build_statement(record, outcome, version, place),
     )
+    write_lineage(record.settings, successor, outcome.decision.verdict.value, record.folder)
     statement = _log(record, outcome, kept)
     page = _page(record, outcome, successor)
     write_pages(client, page)
@@ -271,7 +273,7 @@ def _tags(record: Record) -> dict[str, str]:
 
 
 def _log(record: Record, outcome: Outcome, kept: Kept) -> Statement:
-    """Metrics, curves, plots, evaluation, statement and report of the run."""
+    """Metrics, curves, plots, evaluation, statement and report of the run, and what is drawn."""
     payload = Envelope.parse(kept.line).payload
     statement = Statement.model_validate_json(payload)
     client = connect(record.settings)

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from lethe.errors import ModelError, SettingsError
 from model_registry import tags
 from model_registry.lineage_picture import PER_BAND, _places, draw, write
-from model_registry.lineage_tree import BY_OTHERS, Node, children, generations, tree
+from model_registry.lineage_tree import (
+    BY_OTHERS,
+    Node,
+    as_recorded,
+    children,
+    generations,
+    line,
+    tree,
+)
+from model_registry.version import VersionRef
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -157,7 +166,14 @@ def test_the_picture_says_everything_in_words(tmp_path):
     ]
     shown = words(nodes, tmp_path / "all.svg")
     assert "digits: 3 versions, 2 made by forgetting" in shown
-    for word in ("version 1", "superseded by 2", "class 2", "suppressed", "champion", "retrained"):
+    for word in (
+        "version 1",
+        "superseded by 2",
+        "forgot class 2",
+        "suppressed",
+        "champion",
+        "retrained",
+    ):
         assert word in shown
     assert shown.count("2026-11-21") == 2
     assert not [one for one in shown if len(one) > 60]
@@ -186,6 +202,44 @@ def test_the_same_figure_gives_the_same_file(tmp_path):
         titles = {write(draw("digits", [node(1), node(2, 1)]), file) for file in files}
         assert titles == {"digits: 2 versions, 1 made by forgetting"}
         assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_as_recorded_a_version_has_its_verdict_and_its_parent_is_superseded():
+    nodes = [
+        node(1),
+        node(2, 1, aliases=("champion",)),
+        node(3, 2, verdict=""),
+        node(4, 2, superseded_by="digits/9"),
+    ]
+    found = as_recorded(nodes, VersionRef("digits", 3), "suppressed")
+    assert [(one.verdict, one.superseded_by, one.aliases) for one in found] == [
+        ("", "", ()),
+        ("suppressed", "digits/3", ()),
+        ("suppressed", "", ()),
+        ("suppressed", "digits/9", ()),
+    ]
+    # A first version has no parent; nobody else is changed for it.
+    (alone,) = as_recorded([node(1)], VersionRef("digits", 1), "suppressed")
+    assert (alone.verdict, alone.superseded_by) == ("suppressed", "")
+
+
+def test_a_line_leaves_siblings_out_and_says_where_it_begins(tmp_path):
+    chain = [node(1), *(node(number, number - 1) for number in range(2, 31)), node(31, 2)]
+    assert [one.version for one in line(chain, 30, 99)] == list(range(1, 31))
+    last = line(chain, 30, 3)
+    assert [one.version for one in last] == [28, 29, 30]
+    assert list(generations(last).values()) == [0, 1, 2]
+    shown = words(last, tmp_path / "line.svg")
+    assert "digits: the last 3 versions up to version 30" in shown
+    assert "from version 27" in shown
+    assert not [one for one in shown if "gone" in one]
+
+
+def test_the_new_version_is_marked_as_such(tmp_path):
+    nodes = [node(1), node(2, 1)]
+    assert "new" not in words(nodes, tmp_path / "old.svg")
+    write(draw("digits", nodes, new=2), tmp_path / "new.svg")
+    assert (tmp_path / "new.svg").read_text(encoding="utf-8").count(">new<") == 1
 
 
 def test_a_model_without_versions_is_drawn_too(tmp_path):
