@@ -26,12 +26,13 @@ def flow_name(entrypoint):
     raise AssertionError(f"{entrypoint} is not a flow")
 
 
-def test_there_is_one_on_a_schedule_one_on_demand_and_one_that_settles():
+def test_there_is_one_on_a_schedule_one_on_demand_one_that_settles_and_one_that_checks():
     named = {f"{flow_name(one['entrypoint'])}/{name}" for name, one in DEPLOYMENTS.items()}
     assert named == {
         "deletion-requests/scheduled",
         "deletion-requests/on-demand",
         "settle-requests/settle",
+        "verify-trail/weekly",
     }
 
 
@@ -51,11 +52,24 @@ def test_requests_are_due_every_night_and_settled_every_ten_minutes():
     assert (often["interval"], often["active"]) == (600, True)
 
 
+def test_the_audit_trail_is_checked_once_a_week():
+    (weekly,) = DEPLOYMENTS["weekly"]["schedules"]
+    minute, hour, day, month, weekday = weekly["cron"].split()
+    assert (int(minute), int(hour), day, month) == (0, 5, "*", "*")
+    assert weekday == "1"
+    assert (weekly["active"], weekly["timezone"]) == (True, "UTC")
+
+
 @pytest.mark.parametrize(
     ("name", "strategy"),
-    [("scheduled", "ENQUEUE"), ("on-demand", "ENQUEUE"), ("settle", "CANCEL_NEW")],
+    [
+        ("scheduled", "ENQUEUE"),
+        ("on-demand", "ENQUEUE"),
+        ("settle", "CANCEL_NEW"),
+        ("weekly", "CANCEL_NEW"),
+    ],
 )
-def test_a_run_that_may_be_needed_waits_and_only_settling_is_dropped(name, strategy):
+def test_a_run_that_may_be_needed_waits_and_what_looks_at_everything_is_dropped(name, strategy):
     limit = DEPLOYMENTS[name]["concurrency_limit"]
     assert limit == {"limit": 1, "collision_strategy": strategy}
 
