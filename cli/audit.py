@@ -211,6 +211,27 @@ def export(
     note(f"Wrote {out_file}: {number} records. Check it: python -m lethe.audit.verify {out_file}")
 
 
+@app.command()
+def openlineage(
+    out_file: Annotated[
+        Path, typer.Option("--out", help="File to write, one event a line.")
+    ] = Path("events.jsonl"),
+) -> None:
+    """Write every record as an OpenLineage event, for tools that show lineage.
+
+    Needs the extra: pip install 'lethe[openlineage]'. Nothing is sent: the file is for a client of
+    yours.
+
+    Example: lethe audit openlineage --out events.jsonl
+    """
+    from cli.output import note
+    from tasks.openlineage_export import export_events
+
+    with _ledger() as (_, ledger):
+        number = export_events(ledger, out_file)
+    note(f"Wrote {out_file}: {number} events.")
+
+
 @keys.command("init")
 def init() -> None:
     """Make the first signing key, readable by this user only.
