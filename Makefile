@@ -47,4 +47,4 @@ ui: $(STAMP) ## Open the MLflow UI
 	@$(BIN)/lethe ui
 
 clean: ## Remove local state: registry, DVC cache and remote, prepared data
-	rm -rf .lethe .dvc/cache .dvc/tmp data/digits data/watch data/cwru
+	rm -rf .lethe .dvc/cache .dvc/tmp data/digits data/watch data/cwru data/fashion_mnist data/cifar10

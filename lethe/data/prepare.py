@@ -17,7 +17,7 @@ import yaml
 from lethe.data.errors import ImportFailedError, NotARepositoryError, RemoteError
 from lethe.data.importers.common import Originals
 
-KNOWN = ("digits", "watch", "cwru")
+KNOWN = ("digits", "watch", "cwru", "fashion_mnist", "cifar10")
 
 # The stages run as processes of their own, so settings reach them by the environment.
 MIRROR_VARIABLE = "LETHE_DATA__MIRROR"

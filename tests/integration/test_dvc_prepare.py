@@ -95,6 +95,8 @@ def test_unknown_names_and_missing_parameters_are_refused(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_original_data_gives_the_locked_hashes(name, tmp_path, mirror):
+    if name != "digits" and not (Path(mirror) / name).is_dir():
+        pytest.skip(f"the mirror has no folder {name}")
     prepare(
         name,
         tmp_path,

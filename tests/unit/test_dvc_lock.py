@@ -9,8 +9,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 LOCK = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-NAMES = ("digits", "watch", "cwru")
+NAMES = ("digits", "watch", "cwru", "fashion_mnist")
 STAGES = [f"{stage}@{name}" for stage in ("prepare", "train") for name in NAMES]
+STAGES += ["prepare@cifar10"]  # training it takes two cores hours
 
 
 def test_every_stage_is_locked():

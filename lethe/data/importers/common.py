@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lethe.data.errors import ImportFailedError
+from lethe.data.info import DatasetInfo
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,20 @@ def stratified_test_mask(y: npt.NDArray[Any], *, share: float, seed: int) -> npt
         rows = np.flatnonzero(y == label)
         mask[rows[np.argsort(order[rows], kind="stable")][: round(share * len(rows))]] = True
     return mask
+
+
+def first_of_each_class(y: npt.NDArray[Any], count: int) -> npt.NDArray[np.bool_]:
+    """Which rows are among the first `count` of their class, in stored order; all of them for 0."""
+    mask = np.ones(len(y), dtype=bool)
+    if count:
+        for label in np.unique(y):
+            mask[np.flatnonzero(y == label)[count:]] = False
+    return mask
+
+
+def first_rows(info: DatasetInfo, count: int) -> DatasetInfo:
+    """The facts of a data set of which `first_of_each_class` chose the rows of each split."""
+    if not count:
+        return info
+    split = f"{info.split}; of each split only the first {count} rows of each class"
+    return info.model_copy(update={"split": split})

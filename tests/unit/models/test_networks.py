@@ -1,14 +1,23 @@
 """Networks map the data sets' own shapes and units to logits."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from lethe.models.networks import digits_cnn, watch_cnn, wdcnn
+from lethe.models.networks import digits_cnn, fashion_cnn, resnet18_cifar, watch_cnn, wdcnn
+from lethe.models.resnet import ResidualBlock
 
 
 @pytest.mark.parametrize(
     ("factory", "shape", "classes"),
-    [(digits_cnn, (1, 8, 8), 10), (wdcnn, (1, 1024), 4), (watch_cnn, (6, 100), 7)],
+    [
+        (digits_cnn, (1, 8, 8), 10),
+        (wdcnn, (1, 1024), 4),
+        (watch_cnn, (6, 100), 7),
+        (fashion_cnn, (1, 28, 28), 10),
+        (partial(resnet18_cifar, width=8), (3, 32, 32), 10),
+    ],
 )
 def test_inputs_become_logits_and_every_weight_learns(factory, shape, classes):
     model = factory(classes=classes)
@@ -18,7 +27,15 @@ def test_inputs_become_logits_and_every_weight_learns(factory, shape, classes):
     assert all(weight.grad is not None and weight.grad.any() for weight in model.parameters())
 
 
-@pytest.mark.parametrize(("factory", "shape"), [(wdcnn, (1, 1024)), (watch_cnn, (6, 100))])
+@pytest.mark.parametrize(
+    ("factory", "shape"),
+    [
+        (wdcnn, (1, 1024)),
+        (watch_cnn, (6, 100)),
+        (fashion_cnn, (1, 28, 28)),
+        (partial(resnet18_cifar, width=4), (3, 32, 32)),
+    ],
+)
 def test_the_physical_unit_does_not_matter(factory, shape):
     torch.manual_seed(0)
     model = factory().train()
@@ -28,3 +45,19 @@ def test_the_physical_unit_does_not_matter(factory, shape):
 
 def test_the_window_of_the_vibration_network_can_be_chosen():
     assert wdcnn(classes=5, length=2048)(torch.randn(2, 1, 2048)).shape == (2, 5)
+
+
+def test_resnet18_has_eighteen_weighted_layers_and_the_published_size():
+    model = resnet18_cifar()
+    weighted = [m for m in model.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
+    projections = [m for m in weighted if getattr(m, "kernel_size", None) == (1, 1)]
+    assert (len(weighted) - len(projections), len(projections)) == (18, 3)
+    # 11,173,962 parameters: He et al.'s ResNet-18 with a 3x3 first convolution and ten classes.
+    assert sum(weight.numel() for weight in model.parameters()) == 11_173_962
+
+
+def test_a_residual_block_passes_its_input_on():
+    block = ResidualBlock(4, 4, 1).eval()
+    torch.nn.init.zeros_(block.body[3].weight)
+    x = torch.rand(2, 4, 5, 5)
+    torch.testing.assert_close(block(x), x)
