@@ -22,24 +22,24 @@ def evaluate(
 
     Example: lethe evaluate digits/2 --against digits/1
     """
-    from rich.markup import escape
-
     from cli.environment import prepare_environment
     from cli.output import out, print_json, print_table
     from lethe.settings import load_settings
 
     prepare_environment(load_settings(), verbose=verbose)
-    from cli.summary import evaluation_table
+    from cli.summary import evaluation_table, print_readings, verdict_words
+    from cli.verdict_tables import gates_table
     from flows.evaluate import evaluate as flow
 
     result = flow(version, against=against, request_id=request)
     if as_json:
-        print_json(result.model_dump(mode="json"))
+        figures = result.evaluation.figures()
+        print_json({**result.model_dump(mode="json"), "figures": figures})
     else:
         columns, rows = evaluation_table(result.evaluation, result.against, result.version)
         print_table(f"{result.version} against {result.against}", columns, rows)
-        out.print(
-            f"\nVerdict: [bold]{result.decision.verdict}[/bold]. {escape(result.decision.reason)}"
-        )
+        print_table("Gates", *gates_table(result.decision))
+        print_readings(result.evaluation)
+        out.print(f"\n{verdict_words(result.decision.verdict, result.decision.reason)}")
     if result.decision.refused:
         raise typer.Exit(code=3)

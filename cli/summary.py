@@ -19,11 +19,15 @@ COLORS = {"erased": "green", "suppressed": "yellow", "retrained": "green", "refu
 
 
 class Summary(BaseModel):
-    """What a run recorded: its evaluation, wall seconds by computation, where the report is."""
+    """What a run recorded: its evaluation, wall seconds by computation, where the report is.
+
+    `figures` are all figures of the evaluation by name, with the positions of the readings.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     evaluation: Evaluation
+    figures: dict[str, float]
     seconds: dict[str, float]
     report: str
 
@@ -42,8 +46,10 @@ def summary_of(run_id: str) -> Summary:
     metrics = run.data.metrics
     page = f"#/experiments/{run.info.experiment_id}/runs/{run_id}/artifacts/{tags.REPORT_FILE}"
     text = artifact_path(client, run_id, tags.EVALUATION_FILE).read_text(encoding="utf-8")
+    evaluation = Evaluation.model_validate_json(text)
     return Summary(
-        evaluation=Evaluation.model_validate_json(text),
+        evaluation=evaluation,
+        figures=evaluation.figures(),
         seconds={
             name.removeprefix(tags.SECONDS): value
             for name, value in metrics.items()
@@ -55,8 +61,6 @@ def summary_of(run_id: str) -> Summary:
 
 def print_summary(result: "UnlearnResult", summary: Summary) -> None:
     """Print the accuracies before and after, time against retraining, verdict and report."""
-    from rich.markup import escape
-
     from cli.output import out, print_table
 
     columns, rows = evaluation_table(summary.evaluation, result.parent, result.successor)
@@ -64,12 +68,30 @@ def print_summary(result: "UnlearnResult", summary: Summary) -> None:
     rows.append(["seconds to make", "", *_seconds(summary.seconds, with_reference=compared)])
     out.print()
     print_table(_heading(result), columns, rows)
-    color = COLORS.get(result.verdict, "white")
-    out.print(f"\nVerdict: [bold {color}]{result.verdict}[/bold {color}]. {escape(result.reason)}")
+    print_readings(summary.evaluation)
+    out.print(f"\n{verdict_words(result.verdict, result.reason)}")
     if result.alias:
         name = result.successor.partition("/")[0]
         out.print(f"Alias:   [bold]{name}@{result.alias}[/bold] is {result.successor}")
     out.print(f"Report:  {summary.report}", soft_wrap=True)
+
+
+def print_readings(evaluation: Evaluation) -> None:
+    """Print the readings of the hidden layers; nothing where they were not measured."""
+    from cli.output import print_table
+    from cli.verdict_tables import readings_table, readings_title
+
+    found = evaluation.features
+    if found is not None and found.readings:
+        print_table(readings_title(found), *readings_table(found))
+
+
+def verdict_words(verdict: str, reason: str) -> str:
+    """The verdict with its reason, as the terminal shows it."""
+    from rich.markup import escape
+
+    color = COLORS.get(verdict, "white")
+    return f"Verdict: [bold {color}]{verdict}[/bold {color}]. {escape(reason)}"
 
 
 def _heading(result: "UnlearnResult") -> str:

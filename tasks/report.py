@@ -8,7 +8,7 @@ import torch
 
 from lethe.audit.statement import Statement
 from lethe.data.rows import Rows, TensorRows
-from lethe.evaluation import plots
+from lethe.evaluation import feature_plots, plots
 from lethe.evaluation.predictions import predict
 from lethe.evaluation.report import Picture, ReportContent, render_report
 from lethe.evaluation.results import HELD_OUT_PARTS, Part
@@ -30,6 +30,7 @@ def write_report(record: Record, outcome: Outcome, statement: Statement) -> None
         statement=statement,
         evaluation=outcome.evaluation,
         decision=outcome.decision,
+        thresholds=record.settings.gates,
         pictures=tuple(_pictures(record, outcome)),
     )
     path = record.folder / tags.REPORT_FILE
@@ -57,6 +58,17 @@ def _pictures(record: Record, outcome: Outcome) -> list[Picture]:
         drawn["features"] = (
             features,
             "Features of held-out rows before and after, in the parent's principal components",
+        )
+    inside = outcome.evaluation.features
+    if inside is not None and inside.curves:
+        drawn["relearn_curves"] = (
+            feature_plots.relearn_curves(inside),
+            "Accuracy on forgotten rows while each network learns them again from a few labels",
+        )
+    if inside is not None and inside.likeness:
+        drawn["layer_likeness"] = (
+            feature_plots.layer_likeness(inside),
+            "How like the parent's each network's layers are on forgotten rows",
         )
     folder = record.folder / tags.PLOTS_FOLDER
     folder.mkdir(exist_ok=True)

@@ -22,6 +22,7 @@ from typing import Any, Final
 import segno
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lethe.audit.certificate_words import certificate_words
 from lethe.audit.errors import AuditError
 from lethe.audit.predicate import Gate, Predicate, Request
 from lethe.audit.statement import Statement
@@ -33,47 +34,12 @@ LONGEST_NAME = 28
 LONGEST_WORDS = 260
 LONGEST_PATH = 90
 
-TITLES: Final = {
-    "erased": "Neither the model's answers nor its inner layers showed what was to be forgotten",
-    "suppressed": "The model no longer answers with what was to be forgotten",
-    "retrained": "The model was built again without what was to be forgotten",
-    "refused": "The request could not be carried out; nothing was replaced",
-}
-MEANING: Final = {
-    "erased": (
-        "Two things were measured: what the new version answers, and what its inner layers still "
-        "tell. Both met the limits that were required."
-    ),
-    "suppressed": (
-        "On the rows that were tested, the answers of the new version met the limits that were "
-        "required. The inner layers of the model may still hold what its answers no longer show: "
-        "they were not measured. This is not the same as erasure."
-    ),
-    "retrained": (
-        "The new version was trained from the start, and what was to be forgotten was left out of "
-        "its training data. It may still answer such rows rightly, as any that it never saw."
-    ),
-    "refused": (
-        "An attempt was made and measured, and its result did not meet the limits that were "
-        "required. It was discarded. The version in use was left as it was, and still remembers."
-    ),
-}
-SHOWN: Final = {
-    "erased": "That the new version met every limit that could be judged, in answers and inside.",
-    "suppressed": "That the answers of the new version met every limit that could be judged.",
-    "retrained": "That the new version was built without the data, and what it answers now.",
-    "refused": "Which limits the attempt failed, and that no new version was registered.",
-}
-NOT_SHOWN: Final = {
-    "erased": "That no trace is left: only what was measured is known.",
-    "suppressed": "That the model is free of it: its inner layers may still hold it.",
-    "retrained": "That nothing about it can be guessed from similar data that stayed.",
-    "refused": "That anything was forgotten: nothing was.",
-}
 GATES: Final = {
     "forget_accuracy_train": "To be forgotten, seen in training: still recognised",
     "forget_accuracy_held_out": "To be forgotten, never seen: still recognised",
     "forgotten_classes_answered": "Still answered with a forgotten class",
+    "remembered": "From never seen (0) to as before (1): how it answers now",
+    "overshoot": "How far it was pushed beyond never seen",
     "retained_loss": "Accuracy lost on everything else",
     "class_loss": "Accuracy lost on the class that suffered most",
     "agreement": "Same answer as before on everything else",
@@ -82,6 +48,7 @@ GATES: Final = {
 }
 DASH: Final = "\N{EN DASH}"
 IN_POINTS = ("_loss", "relapse")
+POSITIONS = ("remembered", "overshoot")
 
 
 def render_certificate(
@@ -123,10 +90,7 @@ def render_certificate(
         request=request,
         others=len(predicate.requests) - 1,
         refused=predicate.verdict == "refused",
-        title=TITLES[predicate.verdict],
-        meaning=MEANING[predicate.verdict],
-        shown=SHOWN[predicate.verdict],
-        not_shown=NOT_SHOWN[predicate.verdict],
+        words=certificate_words(predicate),
         forgot=_forgot(predicate, request),
         before=_before(predicate),
         gates=[_row(gate) for gate in predicate.gates],
@@ -196,6 +160,8 @@ def _figure(name: str) -> Callable[[float], str]:
         return lambda value: f"{value:,.0f} rows"
     if name.endswith(IN_POINTS):
         return lambda value: f"{100 * value:.1f} points".replace("-", "\N{MINUS SIGN}")
+    if name in POSITIONS:
+        return lambda value: f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
     return _percent if name in GATES else lambda value: f"{value:.4g}"
 
 

@@ -16,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 INK, FAINT, GRID, PAPER = "#1b2430", "#5b6776", "#dfe4ea", "#fbfcfd"
 BEFORE, AFTER, RETRAINED, FORGOTTEN = "#9aa6b2", "#0072b2", "#009e73", "#d55e00"
+FRESH = "#cc79a7"
 WIDTH = 8.0
 DPI = 150
 SMALL = 9.5

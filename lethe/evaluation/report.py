@@ -11,17 +11,21 @@ so it holds no ids of rows or people either.
 
 import base64
 import json
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field
 
 from lethe.audit.predicate import Phase, Predicate
 from lethe.audit.statement import Statement, canonical_bytes, digest
+from lethe.evaluation import evidence
+from lethe.evaluation.gates import GateThresholds
+from lethe.evaluation.report_format import FILTERS, gate_figure
 from lethe.evaluation.results import Evaluation, Part, Partition, Result
-from lethe.evaluation.verdict import Decision, Verdict
+from lethe.evaluation.verdict import Decision
+from lethe.evaluation.wording import GATES, meaning
+
+__all__ = ["CAPTIONS", "GATES", "Link", "Picture", "ReportContent", "render_report"]
 
 TEMPLATE = "report.html"
 OPEN_CLASSES = 40
@@ -34,34 +38,14 @@ CAPTIONS = {
     "probe_landing": "Where the boundary probes landed",
     "features": "Features before and after",
     "features_2d": "Features before and after",
+    "relearn_curves": "The class is learned again from a few labelled rows",
+    "layer_likeness": "Layer by layer: how like the parent on forgotten rows",
 }
-
-GATES = {
-    "forget_accuracy_train": "Forgotten rows, training",
-    "forget_accuracy_held_out": "Forgotten rows, held-out",
-    "forgotten_classes_answered": "No forgotten class is answered",
-    "retained_loss": "Retained accuracy",
-    "class_loss": "Worst retained class",
-    "agreement": "Agreement with the parent",
-    "finite_outputs": "Outputs are numbers",
-    "relapse": "What was forgotten before stays forgotten",
-}
+# Pictures of the hidden layers stand with their readings.
+INSIDE = ("relearn_curves", "layer_likeness")
 
 # What took the time that is compared with retraining; measuring comes on top of either.
 UNLEARNING: tuple[Phase, ...] = ("probe", "edit")
-
-MEANING = {
-    Verdict.ERASED: "The answers and the hidden layers both show that it was forgotten.",
-    Verdict.SUPPRESSED: (
-        "On the rows that were tested, the model no longer gives the answer that had to be "
-        "forgotten. Whether it still knows it inside was not measured, so do not call it erased."
-    ),
-    Verdict.RETRAINED: "The model was built again without the data that had to be forgotten.",
-    Verdict.REFUSED: (
-        "The result did not meet what is required of it, so no new version was registered. The "
-        "version in use and its aliases are as they were."
-    ),
-}
 
 
 class Picture(Result):
@@ -80,11 +64,12 @@ class Link(Result):
 
 
 class ReportContent(Result):
-    """Everything the page is made of."""
+    """Everything the page is made of; `thresholds` are those that the decision was made by."""
 
     statement: Statement
     evaluation: Evaluation
     decision: Decision
+    thresholds: GateThresholds = GateThresholds()
     pictures: tuple[Picture, ...] = ()
     links: tuple[Link, ...] = ()
 
@@ -99,29 +84,33 @@ def render_report(report: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": _percent,
-        "points": _points,
-        "seconds": _seconds,
-        "number": _number,
-        "moment": _moment,
-        "unbroken": _unbroken,
-    }
+    environment.filters |= FILTERS
+    decision, evaluation = report.decision, report.evaluation
+    pictures = [(picture, _inline(picture.path)) for picture in report.pictures]
+    now = "This attempt" if decision.refused else "This version"
     return environment.get_template(TEMPLATE).render(
-        evaluation=report.evaluation,
-        decision=report.decision,
+        evaluation=evaluation,
+        decision=decision,
         p=predicate,
         model=predicate.parent.uri.removeprefix("models:/").rpartition("/")[0],
         forgot=_forgot(predicate),
-        meaning=MEANING[report.decision.verdict],
-        parts=[part for part in Part if report.evaluation.after.get(part)],
+        meaning=meaning(decision, evaluation),
+        now=now,
+        hidden=evaluation.features
+        and evidence.hidden_layers(
+            evaluation.features, report.thresholds.max_feature_position, now
+        ),
+        evidence=evidence,
+        stands=next((one for one in decision.gates if one.name == "remembered"), None),
+        parts=[part for part in Part if evaluation.after.get(part)],
         part_words=lambda part: part.words.capitalize(),
         side=Partition.get,
         gate_names=GATES,
-        gate_figure=_gate_figure,
+        gate_figure=gate_figure,
         captions=CAPTIONS,
         open_classes=OPEN_CLASSES,
-        pictures=[(picture, _inline(picture.path)) for picture in report.pictures],
+        inside=[one for one in pictures if one[0].name in INSIDE],
+        pictures=[one for one in pictures if one[0].name not in INSIDE],
         links=report.links,
         listed=LISTED_REQUESTS,
         spent=sum(predicate.compute.seconds.get(phase, 0) for phase in UNLEARNING),
@@ -142,42 +131,3 @@ def _forgot(predicate: Predicate) -> str:
 
 def _inline(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _percent(share: float | None) -> str:
-    if share is None:
-        return "not measured"
-    return _unbroken("below 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %")
-
-
-def _unbroken(text: str) -> str:
-    """The text with no line break between a figure and its per cent sign."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _gate_figure(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    if name == "finite_outputs":
-        return f"{value:.0f} rows"
-    return f"{100 * value:.1f} {'points' if name.endswith(('_loss', 'relapse')) else '%'}"
-
-
-def _points(change: float) -> str:
-    """A change of a share in points, with its sign; the same figure as -0.0 is written 0.0."""
-    points = round(100 * change, 1)
-    return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}") if points else "0.0"
-
-
-def _seconds(value: float) -> str:
-    if value < 10:
-        return f"{value:.2f} s"
-    return f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
-
-
-def _number(value: Any) -> str:
-    return "not measured" if value is None else f"{value:.4g}"
-
-
-def _moment(value: datetime) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S} UTC"

@@ -9,14 +9,8 @@ from typing import get_args
 import audit_statements as builders
 import pytest
 
-from lethe.audit.certificate import (
-    LISTED_LIMITS,
-    MEANING,
-    NOT_SHOWN,
-    SHOWN,
-    TITLES,
-    render_certificate,
-)
+from lethe.audit.certificate import LISTED_LIMITS, render_certificate
+from lethe.audit.certificate_words import certificate_words
 from lethe.audit.errors import AuditError
 from lethe.audit.predicate import VerdictName
 from lethe.audit.statement import Statement, digest
@@ -43,6 +37,8 @@ GATES = (
     gate("forget_accuracy_train", measured=0.0123),
     gate("forget_accuracy_held_out", measured=None, passed=None),
     gate("forgotten_classes_answered", measured=0.0002),
+    gate("remembered", measured=-0.254, threshold=0.5),
+    gate("overshoot", measured=0.254, threshold=0.5),
     gate("retained_loss", measured=-0.004, threshold=0.02),
     gate("class_loss", measured=0.087, threshold=0.06, passed=False),
     gate("agreement", measured=0.991, threshold=0.95, comparison=">="),
@@ -89,7 +85,7 @@ def subject_request():
 
 def refusal():
     """A refusal of one request for a class."""
-    return builders.statement(**REFUSAL, gates=GATES, reason="1 of 9 gates failed."), "req-1"
+    return builders.statement(**REFUSAL, gates=GATES, reason="1 of 11 gates failed."), "req-1"
 
 
 def render(made, request_id, **changes):
@@ -162,6 +158,8 @@ def test_gates_are_told_in_figures_and_words():
         "1.2 %≤ 5.0 %✓ passed",
         "-≤ 5.0 %- not measured",
         "below 0.1 %≤ 5.0 %✓ passed",
+        "-0.25≤ 0.50✓ passed",
+        "0.25≤ 0.50✓ passed",
         "-0.4 points≤ 2.0 points✓ passed",
         "8.7 points≤ 6.0 points✗ failed",
         "99.1 %≥ 95.0 %✓ passed",
@@ -212,15 +210,48 @@ def test_many_and_long_names_are_cut():
     assert "3 more limits are in the statement" in text
 
 
+def of_verdict(verdict, **changes):
+    given = REFUSAL if verdict == "refused" else {"verdict": verdict}
+    return builders.statement(**given | changes)
+
+
 @pytest.mark.parametrize("verdict", get_args(VerdictName))
 def test_every_verdict_has_words_of_its_own(verdict):
-    changes = REFUSAL if verdict == "refused" else {"verdict": verdict}
-    text = Page(render(builders.statement(**changes), "req-1")).text
-    for words in (TITLES, MEANING, SHOWN, NOT_SHOWN):
-        assert set(words) == set(get_args(VerdictName))
-        assert len(set(words.values())) == len(words)
-        assert words[verdict] in text
+    made = of_verdict(verdict)
+    text = Page(render(made, "req-1")).text
     assert f"Verdict: {verdict}." in text
+    own = certificate_words(made.predicate)
+    assert all(words in text for words in own)
+    for other in set(get_args(VerdictName)) - {verdict}:
+        assert not set(own) & set(certificate_words(of_verdict(other).predicate))
+
+
+INSIDE = {"features.relearn.original": 0.9, "features.relearn.successor": 0.8}
+
+
+def test_suppressed_says_whether_inner_layers_were_measured():
+    unmeasured, unclear, remembers = (
+        Page(render(of_verdict("suppressed", rule=rule, figures=figures), "req-1")).text
+        for rule, figures in (
+            ("output_level_passed", {"before.forget_train": 0.9}),
+            ("feature_level_unclear", INSIDE),
+            ("feature_level_remembers", INSIDE),
+        )
+    )
+    assert "they were not measured" in unmeasured
+    for measured in (unclear, remembers):
+        assert "not measured. This" not in measured
+        assert "not the same as erasure" in measured
+    assert "they were measured, but that could not tell" in unclear
+    assert "but its inner layers still hold it" in remembers
+    assert "may still hold" not in remembers
+
+
+def test_people_and_rows_are_not_said_to_be_answered_no_longer():
+    made, request_id = subject_request()
+    text = Page(render(made, request_id)).text
+    assert "more like data it never saw" in text
+    assert "no longer answers with" not in text
 
 
 def test_suppressed_is_never_called_erased():
