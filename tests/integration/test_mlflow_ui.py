@@ -92,11 +92,13 @@ def shown(page, words):
     page.frame_locator("iframe").get_by_text(words).first.wait_for()
 
 
-def picture(page, name):
-    """The page without the UI's own side panels, in few colours."""
+def picture(page, name, height=900):
+    """The page without the UI's own side panels, in few colours, without this machine's folders."""
     folder = os.environ.get("SCREENSHOTS")
     if folder:
-        taken = page.screenshot(clip={"x": 196, "y": 0, "width": 750, "height": 900})
+        hide = "all => all.forEach(one => { one.style.visibility = 'hidden' })"
+        page.get_by_text(re.compile(r"^Path: ")).evaluate_all(hide)
+        taken = page.screenshot(clip={"x": 196, "y": 0, "width": 750, "height": height})
         image = Image.open(io.BytesIO(taken)).convert("RGB").quantize(128, dither=0)
         image.save(ROOT / folder / f"{name}.png", optimize=True)
 
@@ -125,5 +127,10 @@ def test_everything_about_a_version_is_reached_by_clicking(page, result):
     shown(certificate, "The model no longer answers")
     shown(certificate, result.request_id)
     picture(certificate, "certificate-page")
+    lineage = follow(version, "Lineage")
+    drawn = lineage.locator("img[src^='blob:'], img[src*='lineage.svg']").first
+    drawn.wait_for()
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+    picture(lineage, "lineage-page", 390)
     statement = follow(version, "Statement")
     statement.get_by_text("in-toto.io").first.wait_for()

@@ -156,7 +156,12 @@ def test_tags_and_artifacts_are_listed_and_nothing_else():
     known = {value for name, value in vars(tags).items() if name.isupper()}
     names = {value for value in known if value.startswith(tags.PREFIX) and value != tags.PREFIX}
     assert set(re.findall(r"^\| `(lethe\.\w+)` \|", text, re.MULTILINE)) == names
-    for artifact in (tags.REPORT_FILE, tags.STATEMENT_FILE, tags.EVALUATION_FILE):
+    for artifact in (
+        tags.REPORT_FILE,
+        tags.STATEMENT_FILE,
+        tags.EVALUATION_FILE,
+        tags.LINEAGE_FILE,
+    ):
         assert f"| `{artifact}` |" in text
     assert f"| `{tags.PLOTS_FOLDER}/` |" in text
 
