@@ -38,6 +38,7 @@ def evaluate(
     else:
         columns, rows = evaluation_table(result.evaluation, result.against, result.version)
         print_table(f"{result.version} against {result.against}", columns, rows)
+        out.print()
         print_table("Gates", *gates_table(result.decision))
         print_readings(result.evaluation)
         out.print(f"\n{verdict_words(result.decision.verdict, result.decision.reason)}")

@@ -78,11 +78,12 @@ def print_summary(result: "UnlearnResult", summary: Summary) -> None:
 
 def print_readings(evaluation: Evaluation) -> None:
     """Print the readings of the hidden layers; nothing where they were not measured."""
-    from cli.output import print_table
+    from cli.output import out, print_table
     from cli.verdict_tables import readings_table, readings_title
 
     found = evaluation.features
     if found is not None and found.readings:
+        out.print()
         print_table(readings_title(found), *readings_table(found))
 
 
