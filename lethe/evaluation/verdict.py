@@ -36,6 +36,7 @@ Rule = Literal[
 
 LEAST_READINGS = 2
 PASSED = "The output level passed: the model no longer answers with what was forgotten. "
+PASSED_ROWS = "The output level passed: the model treats these rows like rows that it never saw. "
 UNMEASURED = "Hidden layers: the feature level was not measured."
 MEASURED = "What other readings of the hidden layers would find than those that were taken."
 NEVER_COVERED = (
@@ -103,7 +104,8 @@ def decide(
     else:
         rule, words = _inside(evaluation, thresholds)
         erased = rule == "feature_level_passed"
-        verdict, reason = Verdict.ERASED if erased else Verdict.SUPPRESSED, PASSED + words
+        verdict = Verdict.ERASED if erased else Verdict.SUPPRESSED
+        reason = (PASSED if evaluation.forgotten else PASSED_ROWS) + words
         if thresholds.least_verdict == "erased" and not erased:
             rule, verdict = "too_little", Verdict.REFUSED
             reason += " The setting gates.least_verdict asks for erased."
@@ -135,6 +137,11 @@ def _inside(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Rule, s
             "The feature level was not measured, so whether its hidden layers still hold it is "
             "open."
         )
+    if not evaluation.forgotten and found.reference != "retrained":
+        return "feature_level_unclear", (
+            "Whether its hidden layers still hold these rows could not be told: for single rows "
+            "that takes a retrained network to compare with."
+        )
     limit = thresholds.max_feature_position
     telling = {one.name: one.position for one in found.telling if one.position is not None}
     above = {name: at for name, at in telling.items() if at > limit_of(name, limit)}
@@ -142,12 +149,12 @@ def _inside(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Rule, s
         worst = max(above, key=above.__getitem__)
         return "feature_level_remembers", (
             f"Its hidden layers still hold it: by {len(above)} of {len(telling)} readings that can "
-            f"tell they are like the parent rather than like {_reference(found)}. By {worst} they "
-            f"stand at {above[worst]:.2f}, where 1 is the parent and at most "
+            f"tell they are like the parent rather than like {_reference(found)}. By "
+            f"{_words(worst)} they stand at {above[worst]:.2f}, where 1 is the parent and at most "
             f"{limit_of(worst, limit):.2f} would be erased."
         )
     enough = len(telling) >= LEAST_READINGS and bool(telling.keys() & RECOVERING)
-    if not enough or (not evaluation.forgotten and found.reference != "retrained"):
+    if not enough:
         return "feature_level_unclear", (
             f"Whether its hidden layers still hold it could not be told: {len(telling)} of "
             f"{len(found.readings)} readings tell the parent from {_reference(found)}."
@@ -155,9 +162,14 @@ def _inside(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Rule, s
     worst = max(telling.keys() & RECOVERING, key=telling.__getitem__)
     return "feature_level_passed", (
         f"So did the feature level: by all {len(telling)} readings that can tell, its hidden "
-        f"layers are like {_reference(found)} rather than like the parent. By {worst} they stand "
-        f"highest, at {telling[worst]:.2f}, where 1 is the parent; at most {limit:.2f} allowed."
+        f"layers are like {_reference(found)} rather than like the parent. By {_words(worst)} "
+        f"they stand highest, at {telling[worst]:.2f}, where 1 is the parent; at most {limit:.2f} allowed."
     )
+
+
+def _words(reading: str) -> str:
+    name, _, share = reading.rpartition("_")
+    return f"{name.replace('_', ' ')} ({share} %)" if share.isdigit() else reading.replace("_", " ")
 
 
 def _reference(found: FeatureLevel) -> str:

@@ -42,7 +42,7 @@ _VERDICTS: Final = {
     "erased": "The verdict is `erased`: the limits were met both for what the model answers and "
     "for what its hidden layers still hold.",
     "suppressed": "The verdict is `suppressed`: the model no longer answers with this data at the "
-    "output level. Whether its hidden layers still hold it was not measured.",
+    "output level. Its hidden layers may still hold it: it was not shown that they do not.",
     "retrained": "The verdict is `retrained`: the network was trained again without this data.",
 }
 _NOT_COVERED: Final = (

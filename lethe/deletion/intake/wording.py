@@ -115,12 +115,12 @@ CLOSED = Group(
 )
 GROUPS = (NEEDS_A_PERSON, UNDER_WAY, WAITING, CLOSED)
 
-# The words of the report (`lethe.evaluation.report`), which may not be imported from here.
+# The report's words depend on the rule (`lethe.evaluation.wording`); these hold for every rule.
 VERDICTS: Mapping[str, str] = MappingProxyType(
     {
         "erased": "The answers and the hidden layers both show that it was forgotten.",
         "suppressed": "On the rows that were tested, the model no longer gives the answer that had "
-        "to be forgotten. Whether it still knows it inside was not measured, so do not call it "
+        "to be forgotten. It was not shown that it no longer knows it inside, so do not call it "
         "erased.",
         "retrained": "The model was built again without the data that had to be forgotten.",
         "refused": "The result did not meet what is required of it, so no new version was "

@@ -42,9 +42,9 @@ def test_a_completed_request_names_the_versions_the_verdict_and_the_record(entry
     assert "https://lethe.example.org/requests/req-0123456789ab" in text
 
 
-def test_suppressed_says_that_hidden_layers_were_not_measured(entry, settings):
+def test_suppressed_says_that_hidden_layers_may_still_hold_it(entry, settings):
     text = text_of(entry(state=State.COMPLETED, facts=DONE), settings)
-    assert "Whether its hidden layers still hold it was not measured." in text
+    assert "Its hidden layers may still hold it" in text
 
 
 @pytest.mark.parametrize("verdict", [None, "refused", "another"])

@@ -260,10 +260,11 @@ def test_the_verdict_says_no_more_than_was_measured():
     assert shown(an_entry(facts=Facts(verdict="unheard-of"))).verdict is None
 
 
-def test_verdicts_have_the_words_of_the_report():
-    from lethe.evaluation.report import MEANING
+def test_every_verdict_has_words_and_suppressed_never_says_erased_of_itself():
+    from lethe.evaluation.verdict import Verdict
 
-    assert {verdict.value: words for verdict, words in MEANING.items()} == VERDICTS
+    assert set(VERDICTS) == {verdict.value for verdict in Verdict}
+    assert "do not call it erased" in VERDICTS["suppressed"]
 
 
 def test_links_lead_to_a_server_without_credentials():
