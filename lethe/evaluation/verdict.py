@@ -163,7 +163,8 @@ def _inside(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Rule, s
     return "feature_level_passed", (
         f"So did the feature level: by all {len(telling)} readings that can tell, its hidden "
         f"layers are like {_reference(found)} rather than like the parent. By {_words(worst)} "
-        f"they stand highest, at {telling[worst]:.2f}, where 1 is the parent; at most {limit:.2f} allowed."
+        f"they stand highest, at {telling[worst]:.2f}, where 1 is the parent; at most "
+        f"{limit:.2f} allowed."
     )
 
 
