@@ -190,6 +190,7 @@ def judged(
     return {
         "verdict": decision.verdict.value,
         "rule": decision.rule,
+        "failed": [gate.name for gate in decision.gates if gate.passed is False],
         "against_fresh": against_fresh.verdict.value,
         "positions": {
             one.name: None if one.position is None else round(one.position, 3)

@@ -86,12 +86,14 @@ class Drift(Result):
     mass from the forgotten classes is what was asked for. `agreement` is the share of rows with
     the same most probable class; `kl` the mean KL(parent || successor) in nats, None when it is
     not finite. These are top-1 agreement and predictive KL of Stanton et al. 2021, "Does Knowledge
-    Distillation Really Work?" (arXiv 2106.05945, section 3).
+    Distillation Really Work?" (arXiv 2106.05945, section 3). `reference_agreement` is that of
+    parent and retrained network: two trainings of one network do not agree everywhere either.
     """
 
     count: int = Field(ge=1)
     agreement: Share
     kl: float | None
+    reference_agreement: Share | None = None
 
 
 class Confidence(Result):
@@ -167,7 +169,7 @@ class Evaluation(Result):
                 accuracy = partition and partition.get(part)
                 if accuracy:
                     found[f"{side}.{part}"] = accuracy.share
-        found |= _numbers("drift", self.drift, ("agreement", "kl"))
+        found |= _numbers("drift", self.drift, ("agreement", "kl", "reference_agreement"))
         names = [name for name in Confidence.model_fields if name != "count"]
         found |= _numbers("confidence", self.confidence, names)
         for side in sides:

@@ -62,9 +62,12 @@ class DriftSums:
     count: int = 0
     same: int = 0
     kl: float = 0.0
+    reference: int | None = None
 
-    def add(self, parent: Tensor, successor: Tensor, gone: Tensor) -> None:
-        """Count a batch of both networks' (B, K) float64 logits."""
+    def add(
+        self, parent: Tensor, successor: Tensor, gone: Tensor, reference: Tensor | None = None
+    ) -> None:
+        """Count a batch of all networks' (B, K) float64 logits."""
         sides = [logits[:, ~gone].softmax(1) for logits in (parent, successor)]
         whole = [logits.softmax(1) for logits in (parent, successor)]
         usable = torch.stack([side.isfinite().all(1) for side in (*sides, *whole)]).all(0)
@@ -72,13 +75,19 @@ class DriftSums:
         self.count += len(p)
         self.same += int(((p.argmax(1) == q.argmax(1)) & usable).sum())
         self.kl += float(rel_entr(p.numpy(), q.numpy()).sum())
+        if reference is not None:
+            same = reference[:, ~gone].argmax(1) == p.argmax(1)
+            self.reference = (self.reference or 0) + int(same.sum())
 
     def result(self) -> Drift | None:
         """The means; None when no row was counted."""
         if not self.count:
             return None
         return Drift(
-            count=self.count, agreement=self.same / self.count, kl=mean(self.kl, self.count)
+            count=self.count,
+            agreement=self.same / self.count,
+            kl=mean(self.kl, self.count),
+            reference_agreement=None if self.reference is None else self.reference / self.count,
         )
 
 
@@ -110,7 +119,7 @@ class PartTally:
             if self.part in FORGET_PARTS:
                 side.losses.append(loss_scores(output, labels))
         if self.part is Part.RETAINED_HELD_OUT and not bool(gone.all()):
-            self.drift.add(logits[0], logits[1], gone)
+            self.drift.add(logits[0], logits[1], gone, logits[2] if len(logits) > 2 else None)
             for side, output in zip(self.sides, logits, strict=True):
                 side.calibration.add(output, labels, gone)
         if self.part is Part.FORGET_HELD_OUT:

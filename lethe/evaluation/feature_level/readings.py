@@ -41,8 +41,8 @@ class Reading(Result):
     """One measure, higher meaning that the network knows more of what was to be forgotten.
 
     `needs` says whether forget rows are enough. `noise` is how far chance alone moves a value: half
-    the width of a 95 % interval, or of what repeats gave. Networks are read on the same rows, so
-    their difference has less of it. `fresh` is the value without any knowledge: a fresh network's,
+    the width of a 95 % interval, or of what repeats gave; a difference of less than twice that says
+    nothing. `fresh` is the value without any knowledge: a fresh network's,
     or chance.
     """
 
@@ -65,7 +65,7 @@ class Reading(Result):
         if self.reference is None:
             return None
         gap = self.original - self.reference
-        if gap <= max(LEAST_GAP, self.noise):
+        if gap <= max(LEAST_GAP, 2 * self.noise):
             return None
         return (self.successor - self.reference) / gap
 

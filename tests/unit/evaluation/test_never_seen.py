@@ -137,7 +137,7 @@ def test_positions_are_linear_between_reference_and_original(original, reference
         name="x", needs="forget_rows", original=original, successor=successor,
         fresh=0.0, retrained=reference, noise=noise,
     )  # fmt: skip
-    if original - reference <= max(0.05, noise):
+    if original - reference <= max(0.05, 2 * noise):
         assert one.position is None
     else:
         assert one.position == pytest.approx(at, abs=1e-6)
