@@ -79,7 +79,7 @@ def test_a_model_that_always_answers_one_class_is_refused_for_what_it_lost():
     decision = decide(measure([1] * len(LABELS)), DEFAULT)
     failed = {gate.name for gate in decision.gates if gate.passed is False}
     assert decision.refused
-    assert failed == {"retained_loss", "class_loss"}
+    assert failed == {"retained_loss", "class_loss", "agreement"}
 
 
 def test_one_failed_gate_is_enough():
@@ -175,7 +175,7 @@ def test_a_network_rebuilt_without_single_rows_is_not_judged_by_how_it_answers_t
     judged = {name for name, gate in by_name.items() if gate.passed}
     assert judged == {"retained_loss", "class_loss", "finite_outputs"}
     assert by_name["agreement"].measured is not None
-    assert "not judged: forget_accuracy_train, forget_accuracy_held_out." in decision.reason
+    assert "not judged: forget_accuracy_train, forget_accuracy_held_out, agreement." in decision.reason
     assert "Not measured" not in decision.reason
     recalled = decide(measure(LABELS, forgotten=()), DEFAULT, retrained=True)
     assert {gate.name: gate.measured for gate in recalled.gates}["forget_accuracy_train"] == 1.0
