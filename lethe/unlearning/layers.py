@@ -1,9 +1,11 @@
-"""Which layers an edit may change, counted from the output in the order in which they run."""
+"""The layers of a network in the order in which they run: which may change, which is the last."""
 
 import math
 
 import torch
 from torch import Tensor, nn
+
+from lethe.errors import MethodError
 
 
 def unfreeze_last(model: nn.Module, x: Tensor, share: float) -> list[str]:
@@ -29,6 +31,44 @@ def unfreeze_last(model: nn.Module, x: Tensor, share: float) -> list[str]:
         free = weight.is_floating_point() and (weight.requires_grad or serving)
         weight.requires_grad_(free and (owner in chosen or share == 1))
     return chosen
+
+
+def output_layer(model: nn.Module, x: Tensor) -> str:
+    """Name of the linear layer whose outputs (B, K) are the model's logits.
+
+    Args:
+        model: in eval mode.
+        x: inputs (B, ...) to run once.
+
+    Raises:
+        MethodError: if the logits do not come straight from a linear layer on features (B, D).
+    """
+    name = _running_order(model, x)[-1]
+    layer = model.get_submodule(name)
+    with torch.no_grad():
+        features, logits = with_features(model, layer, x)
+    if (
+        not isinstance(layer, nn.Linear)
+        or features.dim() != 2
+        or layer.out_features != logits.shape[1]
+        or not torch.equal(layer(features), logits)
+    ):
+        raise MethodError(
+            "The model's logits do not come straight from a linear layer, which this method or its "
+            "influence weights need. It was left as it was. Name another: `lethe unlearn --method`."
+        )
+    return name
+
+
+def with_features(model: nn.Module, layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What goes into `layer` when the model sees `x`, and the model's logits."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        logits = model(x)
+    finally:
+        hook.remove()
+    return seen[-1], logits
 
 
 def _running_order(model: nn.Module, x: Tensor) -> list[str]:

@@ -8,13 +8,16 @@ root-mean-square of one for L2.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lethe.data.rows import Rows
 from lethe.errors import MethodError
+from lethe.unlearning import losses
+
+HISTOGRAM_BINS = 20
 
 Norm = Literal["linf", "l2"]
 
@@ -30,6 +33,20 @@ def data_scale(rows: Rows, batch_size: int) -> float:
         total += (x - shift).sum().item()
         squares += (x - shift).square().sum().item()
     return math.sqrt(max(0.0, squares / count - (total / count) ** 2))
+
+
+def check_scale(scale: float) -> None:
+    """Refuse rows whose values do not spread.
+
+    Raises:
+        MethodError: if their standard deviation is no positive number.
+    """
+    if not 0 < scale < math.inf:
+        raise MethodError(
+            f"The standard deviation of the forget rows' values is {scale}, so a probe has no "
+            f"scale to move on. The model was left as it was. Look at the rows with `lethe data "
+            f"show`."
+        )
 
 
 def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
@@ -108,6 +125,30 @@ def anchors(
         with torch.no_grad():
             logits.append(model(moved).float().cpu())
     return torch.cat(inputs), torch.cat(logits), targets
+
+
+def landing(clean: Tensor, probe: Tensor, forgotten: Tensor) -> dict[str, Any]:
+    """Where probes ended: counts by class and histograms of p_F, for the facts of a probe.
+
+    Args:
+        clean: the original's logits (n, K) on the forget rows.
+        probe: and on their probes.
+        forgotten: mask (K,) of the forget classes.
+    """
+    landed, instructed = probe.argmax(1), losses.retained_only(probe, forgotten).argmax(1)
+    return {
+        "landed": landed.bincount(minlength=len(forgotten)).tolist(),
+        "instructed": instructed.bincount(minlength=len(forgotten)).tolist(),
+        "failed_probes": int(forgotten[landed].sum()),
+        "confidence_clean": _histogram(clean, forgotten),
+        "confidence_probe": _histogram(probe, forgotten),
+    }
+
+
+def _histogram(logits: Tensor, forgotten: Tensor) -> list[int]:
+    """Counts of p_F in equal bins over 0..1."""
+    mass = losses.forget_mass(logits, forgotten).clamp(0, 1)
+    return [int(count) for count in torch.histc(mass, HISTOGRAM_BINS, 0, 1).tolist()]
 
 
 def _climb(

@@ -25,9 +25,9 @@ from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import forget_mask
 from lethe.unlearning.layers import unfreeze_last
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
-from lethe.unlearning.push_pull import Material, Objective, Reference, Schedule, push_pull
+from lethe.unlearning.push_pull import Material, Objective, Reference, push_pull
+from lethe.unlearning.schedule import Schedule
 
-HISTOGRAM_BINS = 20
 TENSORS = frozenset(
     {"labels", "teacher_logits"}
     | {f"{k}_{p}" for k in ("probe", "anchor") for p in ("inputs", "teacher_logits", "labels")}
@@ -98,12 +98,7 @@ class PTE(BaseModel):
         original = copy.deepcopy(model).to(context.device).eval().requires_grad_(False)
         forgotten = forget_mask(original, forget, context.device)
         scale = probes.data_scale(forget.rows, self.batch_size)
-        if not 0 < scale < float("inf"):
-            raise MethodError(
-                f"The standard deviation of the forget rows' values is {scale}, so a probe has no "
-                f"scale to move on. The model was left as it was. Look at the rows with `lethe "
-                f"data show`."
-            )
+        probes.check_scale(scale)
         count, classes = len(forget.rows), len(forgotten)
         generator = torch.Generator().manual_seed(context.seed)
         # Shuffled once, the first positions are a uniform sample of the rows in whatever order
@@ -152,7 +147,6 @@ class PTE(BaseModel):
                 "model was left as it was. Look at it with `lethe evaluate` before forgetting."
             )
         context.progress(total, total)
-        landed = probe_logits.argmax(1)
         return Instructions(
             tensors={
                 "labels": labels,
@@ -167,11 +161,7 @@ class PTE(BaseModel):
             facts={
                 "rows": count,
                 "scale": scale,
-                "landed": landed.bincount(minlength=classes).tolist(),
-                "instructed": labels.bincount(minlength=classes).tolist(),
-                "failed_probes": int(mask[landed].sum()),
-                "confidence_clean": _histogram(clean_logits, mask),
-                "confidence_probe": _histogram(probe_logits, mask),
+                **probes.landing(clean_logits, probe_logits, mask),
                 "anchors": len(anchors),
                 "anchors_reached": int((anchor_logits.argmax(1) == anchor_labels).sum()),
                 "seconds": time.perf_counter() - started,
@@ -263,9 +253,3 @@ class PTE(BaseModel):
             pull_weight=self.pull_weight,
             push_on_probes=self.push_on == "probe",
         )
-
-
-def _histogram(logits: Tensor, forgotten: Tensor) -> list[int]:
-    """Counts of p_F in equal bins over 0..1."""
-    mass = losses.forget_mass(logits, forgotten).clamp(0, 1)
-    return [int(count) for count in torch.histc(mass, HISTOGRAM_BINS, 0, 1).tolist()]

@@ -1,12 +1,12 @@
 """The edit: push the forget classes away and pull the rest into place until they are forgotten.
 
 Every step takes some forget rows, some of their probes and some anchors, so that an epoch passes
-each of them about once. The learning rate stays constant until no forget row is recognised any
-more; then follows the repair, with the same loss and a rate that falls to zero.
+each of them about once. How long and how fast, and the repair at the end, with the same loss, are
+`lethe.unlearning.schedule`'s.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from lethe.data.rows import Rows
-from lethe.errors import MethodError
 from lethe.unlearning.method import Progress
+from lethe.unlearning.schedule import Outcome, Schedule, until_forgotten
 
 
 class Reference(NamedTuple):
@@ -55,38 +55,13 @@ class Objective:
     push_on_probes: bool
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast; `target` is the share of forget rows that may stay recognised."""
-
-    epochs: int
-    repair_epochs: int
-    learning_rate: float
-    growth: float
-    batch_size: int
-    target: float
-
-
-class Outcome(NamedTuple):
-    """Curves with one value per epoch each and a sentence on why the edit ended."""
-
-    curves: Mapping[str, list[float]]
-    stopped: str
-
-
 class _Step(NamedTuple):
-    """What one step learns from; `at` is the share of the epoch that lies before it."""
+    """What one step learns from."""
 
-    at: float
     rows: Reference
     probes: Reference
     anchors: Reference
 
-
-# A rate that suits most networks is far too small for some. After this many steps without success
-# it grows with every step, up to this factor.
-PATIENCE = 40
-LARGEST_GROWTH = 30.0
 
 CURVES = ("loss", "push", "pull", "forget_accuracy")
 
@@ -109,43 +84,14 @@ def push_pull(
     weights = [weight for weight in student.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=schedule.learning_rate)
     forgotten = material.forgotten.to(device)
-    curves: dict[str, list[float]] = {name: [] for name in CURVES}
-    total = schedule.epochs + schedule.repair_epochs
-    forgotten_at: int | None = None
-    generator = torch.Generator().manual_seed(seed)
-    steps = 0
-    for epoch in range(total):
-        sums = torch.zeros(len(CURVES) + 1, device=device)
-        for step in _steps(material, schedule.batch_size, generator):
-            if forgotten_at is None:
-                factor = schedule.growth ** max(0, steps - PATIENCE)
-                rate = schedule.learning_rate * min(factor, LARGEST_GROWTH)
-            else:
-                done = (epoch - forgotten_at + step.at) / schedule.repair_epochs
-                rate = schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            steps += 1
-            sums += _update(student, optimizer, _to(step, device), objective, forgotten)
-        *means, _ = (sums / sums[-1]).tolist()
-        if not all(map(math.isfinite, means)) or not all(w.isfinite().all() for w in weights):
-            raise MethodError(
-                f"The edit diverged in epoch {epoch + 1}: a loss or a weight is not finite. The "
-                f"model was left as it was. Lower `learning_rate` in the method's options."
-            )
-        for name, mean in zip(CURVES, means, strict=True):
-            curves[name].append(mean)
-        if forgotten_at is None and means[-1] <= schedule.target:
-            forgotten_at = epoch + 1
-        last = schedule.epochs if forgotten_at is None else forgotten_at + schedule.repair_epochs
-        progress(epoch + 1, last)
-        if epoch + 1 == last:
-            break
-    share = curves["forget_accuracy"][-1]
-    if forgotten_at is None or share > schedule.target:
-        return Outcome(curves, f"Not forgotten: {share:.1%} recognised after {epoch + 1} epochs.")
-    return Outcome(
-        curves, f"Forgotten after {forgotten_at} epochs, {epoch + 1 - forgotten_at} of repair."
+    return until_forgotten(
+        optimizer,
+        lambda generator: _steps(material, schedule.batch_size, generator),
+        lambda step: _update(student, optimizer, _to(step, device), objective, forgotten),
+        schedule,
+        curves=CURVES,
+        seed=seed,
+        progress=progress,
     )
 
 
@@ -179,8 +125,13 @@ def _update(
     return values.detach() * count
 
 
-def _steps(material: Material, batch_size: int, generator: torch.Generator) -> Iterator[_Step]:
-    """Steps of one epoch. Forget rows fewer than the anchors are passed several times."""
+def _steps(
+    material: Material, batch_size: int, generator: torch.Generator
+) -> Iterator[tuple[float, _Step]]:
+    """Steps of one epoch, each with the share of the epoch that lies before it.
+
+    Forget rows fewer than the anchors are passed several times.
+    """
     rows, probes, anchors = material.rows, material.probes, material.anchors
     passes = max(1, len(anchors.inputs) // len(rows))
     total = passes * len(rows)
@@ -194,7 +145,7 @@ def _steps(material: Material, batch_size: int, generator: torch.Generator) -> I
         for batch in rows.batches(size, seed=seed):
             at = batch.positions
             clean = Reference(batch.x, material.logits[at], material.labels[at])
-            yield _Step(seen / total, clean, next_probes(len(at)), next_anchors(len(at)))
+            yield seen / total, _Step(clean, next_probes(len(at)), next_anchors(len(at)))
             seen += len(at)
 
 
@@ -221,4 +172,4 @@ def _endless(
 
 def _to(step: _Step, device: torch.device) -> _Step:
     parts = (step.rows, step.probes, step.anchors)
-    return _Step(step.at, *(Reference(*(t.to(device) for t in part)) for part in parts))
+    return _Step(*(Reference(*(t.to(device) for t in part)) for part in parts))
