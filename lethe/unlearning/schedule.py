@@ -17,9 +17,8 @@ from lethe.unlearning.method import Progress
 
 Step = TypeVar("Step")
 
-# A rate that suits most networks is far too small for some. After this many steps it grows with
-# every step that still recognises a forget row, up to this factor. Where nothing is recognised any
-# more it stays: an epoch may have hundreds of steps left before that counts.
+# A rate that suits most networks is far too small for some. After this many steps without success
+# it grows with every step, up to this factor.
 PATIENCE = 40
 LARGEST_GROWTH = 30.0
 
@@ -72,12 +71,12 @@ def until_forgotten(
     found: dict[str, list[float]] = {name: [] for name in curves}
     forgotten_at: int | None = None
     generator = torch.Generator().manual_seed(seed)
-    taken = stuck = 0
+    taken = 0
     for epoch in range(schedule.epochs + schedule.repair_epochs):
         sums = torch.zeros(len(curves) + 1, device=weights[0].device)
         for at, step in steps(generator):
             if forgotten_at is None:
-                factor = schedule.growth**stuck
+                factor = schedule.growth ** max(0, taken - PATIENCE)
                 rate = schedule.learning_rate * min(factor, LARGEST_GROWTH)
             else:
                 done = (epoch - forgotten_at + at) / schedule.repair_epochs
@@ -85,10 +84,7 @@ def until_forgotten(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             taken += 1
-            values = update(step)
-            if forgotten_at is None and taken >= PATIENCE:
-                stuck += bool(values[-2] > schedule.target * values[-1])
-            sums += values
+            sums += update(step)
         *means, _ = (sums / sums[-1]).tolist()
         if not all(map(math.isfinite, means)) or not all(w.isfinite().all() for w in weights):
             raise MethodError(
