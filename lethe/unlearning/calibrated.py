@@ -167,8 +167,9 @@ class Calibrated(BaseModel):
         context: Context,
     ) -> Outcome:
         device, found = context.device, instructions.tensors
-        targets = found["targets"].to(device)
-        wanted = log_odds_of(targets) if self.compare == "log_odds" else targets
+        targets = found["targets"]
+        # On the CPU: Apple's MPS has no float64.
+        wanted = (log_odds_of(targets) if self.compare == "log_odds" else targets).to(device)
         anchors = found["anchor_inputs"].to(device)
         teacher = found["anchor_teacher_logits"].to(device)
         nothing = torch.zeros(teacher.shape[1], dtype=torch.bool, device=device)
