@@ -148,7 +148,8 @@ def forget(
 ) -> dict[str, Any]:
     """Accuracies before and after forgetting one class, and what it took."""
     unlearning = load_method(method, options)
-    target = ForgetTarget(only(splits.train, forgotten), "class", (forgotten,))
+    retained = without(splits.train, forgotten) if unlearning.needs == "retain" else None
+    target = ForgetTarget(only(splits.train, forgotten), "class", (forgotten,), retained)
     started, cpu_started = time.perf_counter(), time.process_time()
     instructions = unlearning.probe(model, target, Context(seed=seed))
     edit = unlearning.edit(model, target, instructions, Context(seed=seed))

@@ -100,25 +100,28 @@ def check_way(parent: PulledVersion, forget: ForgetSet, method: Method, earlier:
     """Refuse a method that cannot do what is asked.
 
     Raises:
-        MethodError: if it does not forget this kind of selection, or would bring back what the
-            line forgot before.
+        MethodError: if it does not forget this kind of selection, or learns from retained rows
+            and would bring back what the line forgot before.
         ModelError: if it is to retrain a parent that does not say how it was trained.
     """
     check_can_forget(method, forget.kind)
-    if method.name != RETRAIN:
+    if method.needs != "retain":
         return
-    check_can_retrain(parent)
+    refused = f"{parent.ref} cannot be edited by {method.name!r}, which learns from retained rows"
+    if method.name == RETRAIN:
+        check_can_retrain(parent)
+        refused = f"{parent.ref} cannot be retrained"
     if earlier.gone:
         raise MethodError(
-            f"{parent.ref} cannot be retrained: what {earlier.gone} of the requests selected that "
-            f"its line carried out before is no longer kept, so it would be learned again. Nothing "
-            f"was registered. Name another method, or train a new model without that data."
+            f"{refused}: what {earlier.gone} of the requests selected that its line carried out "
+            f"before is no longer kept, so it would be learned again. Nothing was registered. "
+            f"Name another method, or train a new model without that data."
         )
     if forget.spec.whole or not earlier.can_be_left_out(forget.spec):
         raise MethodError(
-            f"{parent.ref} cannot be retrained: what it, or a version before it, forgot is not "
-            f"selected from {forget.spec.dataset} and would be learned again. Nothing was "
-            f"registered. Name another method, or train a new model without that data."
+            f"{refused}: what it, or a version before it, forgot is not selected from "
+            f"{forget.spec.dataset} and would be learned again. Nothing was registered. "
+            f"Name another method, or train a new model without that data."
         )
 
 
