@@ -1,4 +1,4 @@
-"""The tables of docs/methods/pte.md, from the files in benchmarks/results.
+"""The tables of docs/methods/pte.md and docs/evaluation.md, from the files in benchmarks/results.
 
     python benchmarks/tables.py
 
@@ -6,18 +6,21 @@ Prints Markdown; a test holds the page to it.
 """
 
 import json
+import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
-DATA = ("digits", "cwru", "watch")
+DATA = ("digits", "cwru", "watch", "fashion_mnist")
 
 
 def main() -> int:
     """Print every table."""
-    print(f"{class_forgetting()}\n\n{ablation()}")
+    tables = (class_forgetting, ablation, inside, controls, cost)
+    print("\n\n".join(table() for table in tables))
     return 0
 
 
@@ -73,6 +76,75 @@ def ablation() -> str:
         for corner in result["corners"]
     ]
     return _table(head, rows)
+
+
+def inside() -> str:
+    """One row per variant of PTE and data set: what the hidden layers still hold."""
+    head = ("data", "variant", "relearn, mean position", "loss, mean", "loss, worst", "verdicts")
+    rows = []
+    for name, result in _results("inside"):
+        for variant in dict.fromkeys(run["variant"] for run in result["runs"]):
+            runs = [run for run in result["runs"] if run["variant"] == variant]
+            losses = [run["retained_loss"] for run in runs]
+            rows.append(
+                (
+                    name,
+                    variant,
+                    _mean([run["positions"].get("relearn") for run in runs]),
+                    f"{statistics.fmean(losses):+.2f}",
+                    f"{max(losses):+.2f}",
+                    _counted(run["verdict"] for run in runs),
+                )
+            )
+    return _table(head, rows)
+
+
+def controls() -> str:
+    """One row per network whose verdict is known, and PTE's, and data set."""
+    head = (
+        "data",
+        "network",
+        "verdicts",
+        "against a fresh network alone",
+        "relearn",
+        "linear probe, 2 %",
+        "likeness",
+    )
+    rows = []
+    for name, result in _results("negative_controls"):
+        for control in dict.fromkeys(run["control"] for run in result["runs"]):
+            runs = [run for run in result["runs"] if run["control"] == control]
+            positions = [
+                _mean([run["positions"].get(reading) for run in runs])
+                for reading in ("relearn", "linear_probe_2", "likeness")
+            ]
+            verdicts = [_counted(run[key] for run in runs) for key in ("verdict", "against_fresh")]
+            rows.append((name, control, *verdicts, *positions))
+    return _table(head, rows)
+
+
+def cost() -> str:
+    """One row per data set: what measuring takes, as a share of the edit."""
+    head = ("data", "forget rows alone, mean / worst", "all rows, mean")
+    rows = [
+        (
+            name,
+            f"{s['forget_only_ratio_mean']:.2f} / {s['forget_only_ratio_worst']:.2f}",
+            f"{s['all_rows_ratio_mean']:.1f}",
+        )
+        for name, result in _results("evaluation_cost")
+        for s in [result["summary"]]
+    ]
+    return _table(head, rows)
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{statistics.fmean(known):.2f}" if known else "cannot tell"
+
+
+def _counted(values: Iterable[str]) -> str:
+    return ", ".join(f"{value} {count}" for value, count in sorted(Counter(values).items()))
 
 
 def _results(kind: str) -> Iterable[tuple[str, Any]]:

@@ -13,6 +13,7 @@ public; this is a reconstruction, described with the source of every default in 
 import copy
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import forget_mask
+from lethe.unlearning.inside import InsideAim, aim
 from lethe.unlearning.layers import unfreeze_last
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.push_pull import Material, Objective, Reference, push_pull
@@ -64,6 +66,13 @@ class PTE(BaseModel):
     pull_weight: float = Field(default=20.0, ge=0, description="weight of the pull")
     temperature: float = Field(default=1.0, gt=0, description="of the distillation")
 
+    inside: InsideAim = Field(
+        default="none",
+        description="move the forget rows' features to those of the anchors of their instruction "
+        "(redirect), or to the mean of all anchors (contract)",
+    )
+    inside_weight: float = Field(default=1.0, ge=0, description="weight of that")
+
     edited_share: float = Field(
         default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
     )
@@ -78,7 +87,7 @@ class PTE(BaseModel):
     )
     batch_size: int = Field(default=64, ge=1, description="forget rows per step")
     target: float = Field(
-        default=0.0, ge=0, lt=1, description="share of forget rows that may stay recognised"
+        default=0.002, ge=0, lt=1, description="share of forget rows that may stay recognised"
     )
 
     @model_validator(mode="after")
@@ -186,12 +195,18 @@ class PTE(BaseModel):
         forgotten = forget_mask(student, forget, context.device)
         material = self._material(forget, instructions, forgotten.cpu())
         first = next(forget.rows.batches(1)).x.to(context.device)
+        inside = None
+        if self.inside != "none":
+            inside, features = aim(
+                student, material.anchors, forgotten, aim=self.inside, weight=self.inside_weight
+            )
+            material = replace(material, anchors=material.anchors._replace(features=features))
         unfreeze_last(student, first, self.edited_share)
         steps_per_epoch = math.ceil(len(forget.rows) / self.batch_size)
         outcome = push_pull(
             student,
             material,
-            self._objective(forgotten),
+            replace(self._objective(forgotten), inside=inside),
             Schedule(
                 epochs=max(self.epochs, math.ceil(self.least_steps / steps_per_epoch)),
                 repair_epochs=self.repair_epochs,
@@ -225,7 +240,12 @@ class PTE(BaseModel):
                 f"forget rows. The model was left as it was. Run the probe again."
             )
         probed, anchored = (
-            Reference(*(found[f"{kind}_{part}"] for part in ("inputs", "teacher_logits", "labels")))
+            Reference(
+                found[f"{kind}_inputs"],
+                found[f"{kind}_teacher_logits"],
+                found[f"{kind}_labels"],
+                features=found[f"{kind}_teacher_logits"].new_zeros(len(found[f"{kind}_labels"]), 0),
+            )
             for kind in ("probe", "anchor")
         )
         return Material(

@@ -14,16 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from lethe.data.rows import Rows
+from lethe.unlearning.inside import Inside
+from lethe.unlearning.layers import with_features
 from lethe.unlearning.method import Progress
 from lethe.unlearning.schedule import Outcome, Schedule, until_forgotten
 
 
 class Reference(NamedTuple):
-    """Inputs (m, ...), the original's logits (m, K) and a label (m,) for each."""
+    """Inputs (m, ...), the original's logits (m, K) and a label (m,) for each.
+
+    `features` are what the original's head saw of them, (m, D); (m, 0) where they are not needed.
+    """
 
     inputs: Tensor
     logits: Tensor
     labels: Tensor
+    features: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Objective:
     push_weight: float
     pull_weight: float
     push_on_probes: bool
+    inside: Inside | None = None
 
 
 class _Step(NamedTuple):
@@ -104,8 +111,15 @@ def _update(
 ) -> Tensor:
     """One optimiser step; sums over the forget rows in the order of CURVES, and their number."""
     parts = (step.rows, step.probes, step.anchors)
-    logits = student(torch.cat([part.inputs for part in parts]))
-    clean, probes, anchors = logits.split([len(part.inputs) for part in parts])
+    inputs, sizes = torch.cat([p.inputs for p in parts]), [len(p.inputs) for p in parts]
+    if objective.inside is None:
+        logits, moved = student(inputs), None
+    else:
+        features, logits = with_features(student, objective.inside.head_of(student), inputs)
+        moved = objective.inside.loss(
+            torch.split(features, sizes), step.rows.labels, step.anchors.features
+        )
+    clean, probes, anchors = logits.split(sizes)
     zero = logits.new_zeros(())
     push = pull = zero
     if objective.push is not None:
@@ -116,6 +130,8 @@ def _update(
             if len(student_logits):
                 pull = pull + objective.pull(student_logits, part.logits).mean()
     loss = objective.push_weight * push + objective.pull_weight * pull
+    if moved is not None and objective.inside is not None:
+        loss = loss + objective.inside.weight * moved
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     optimizer.step()
@@ -144,7 +160,8 @@ def _steps(
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         for batch in rows.batches(size, seed=seed):
             at = batch.positions
-            clean = Reference(batch.x, material.logits[at], material.labels[at])
+            none = batch.x.new_zeros(len(at), 0)
+            clean = Reference(batch.x, material.logits[at], material.labels[at], none)
             yield seen / total, _Step(clean, next_probes(len(at)), next_anchors(len(at)))
             seen += len(at)
 

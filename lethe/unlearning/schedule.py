@@ -17,8 +17,9 @@ from lethe.unlearning.method import Progress
 
 Step = TypeVar("Step")
 
-# A rate that suits most networks is far too small for some. After this many steps without success
-# it grows with every step, up to this factor.
+# A rate that suits most networks is far too small for some. After this many steps it grows with
+# every step that still recognises a forget row, up to this factor. Where nothing is recognised any
+# more it stays: an epoch may have hundreds of steps left before that counts.
 PATIENCE = 40
 LARGEST_GROWTH = 30.0
 
@@ -71,20 +72,19 @@ def until_forgotten(
     found: dict[str, list[float]] = {name: [] for name in curves}
     forgotten_at: int | None = None
     generator = torch.Generator().manual_seed(seed)
-    taken = 0
+    taken = stuck = 0
     for epoch in range(schedule.epochs + schedule.repair_epochs):
         sums = torch.zeros(len(curves) + 1, device=weights[0].device)
         for at, step in steps(generator):
-            if forgotten_at is None:
-                factor = schedule.growth ** max(0, taken - PATIENCE)
-                rate = schedule.learning_rate * min(factor, LARGEST_GROWTH)
-            else:
-                done = (epoch - forgotten_at + at) / schedule.repair_epochs
-                rate = schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2
+            repaired = None if forgotten_at is None else epoch - forgotten_at + at
+            rate = _rate(schedule, stuck, repaired)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             taken += 1
-            sums += update(step)
+            values = update(step)
+            if forgotten_at is None and taken >= PATIENCE:
+                stuck += bool(values[-2] > schedule.target * values[-1])
+            sums += values
         *means, _ = (sums / sums[-1]).tolist()
         if not all(map(math.isfinite, means)) or not all(w.isfinite().all() for w in weights):
             raise MethodError(
@@ -105,3 +105,11 @@ def until_forgotten(
     return Outcome(
         found, f"Forgotten after {forgotten_at} epochs, {epoch + 1 - forgotten_at} of repair."
     )
+
+
+def _rate(schedule: Schedule, stuck: int, repaired: float | None) -> float:
+    """The rate after so many steps without success; or after so many epochs of repair."""
+    if repaired is None:
+        return schedule.learning_rate * min(schedule.growth**stuck, LARGEST_GROWTH)
+    done = repaired / schedule.repair_epochs
+    return schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2

@@ -93,11 +93,13 @@ def _answers(features: Tensor, labels: Tensor, held_out: Tensor, seed: int) -> T
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     head = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS, random_state=seed)
     )
-    with warnings.catch_warnings():
+    # Small fits: many threads would spend minutes waiting for each other.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # Where it ends after 200 iterations is the same for every run.
         warnings.simplefilter("ignore", ConvergenceWarning)
         head.fit(features.double().numpy(), labels.numpy())

@@ -224,7 +224,8 @@ def _means_reading(
         for network, one in found.items()
         if one is not None and one.forgotten is not None
     }
-    noise = max(((one.high - one.low) / 2 for one in shares.values()), default=0.0)
+    # Of a difference of two shares.
+    noise = 2**0.5 * max(((one.high - one.low) / 2 for one in shares.values()), default=0.0)
     yield from _reading(name, needs, {n: one.share for n, one in shares.items()}, noise)
 
 
