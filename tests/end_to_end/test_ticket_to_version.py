@@ -193,9 +193,7 @@ class Project:
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(120)
-            except (
-                subprocess.TimeoutExpired
-            ):  # it waits for runs, which nothing here needs
+            except subprocess.TimeoutExpired:  # it waits for runs, which nothing here needs
                 process.kill()
                 process.wait(10)
             reader.join(10)
