@@ -52,9 +52,13 @@ def prefect_server():
 @pytest.fixture
 def lethe(monkeypatch, capsys):
     """Run the command in this process: exit code, standard output, standard error."""
+    from cli import output
     from cli.main import main
 
-    monkeypatch.setenv("COLUMNS", "400")  # messages on one line
+    # Messages on one line; consoles that were made before read no environment any more.
+    monkeypatch.setenv("COLUMNS", "400")
+    for console in (output.out, output.err):
+        monkeypatch.setattr(console, "_width", 400)
     before = dict(os.environ)
 
     def run(*words):

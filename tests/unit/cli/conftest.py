@@ -10,6 +10,15 @@ import pytest
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    """Messages on one line, however long the path of a temporary folder is."""
+    from cli import output
+
+    for console in (output.out, output.err):
+        monkeypatch.setattr(console, "_width", 400)
+
+
 @pytest.fixture
 def lethe(lethe, tmp_path, monkeypatch):
     """Run the command in an empty folder: exit code, standard output, standard error."""
