@@ -6,7 +6,8 @@
 
 Reads data/<name> as committed and its recipe in params.yaml. Per class and seed it trains (once
 per seed), unlearns, retrains without the class and measures all three on both splits.
-Accuracies and losses are in percent and points. Writes class_forgetting_<name>.json into
+Accuracies and losses are in percent and points. Each edit and each retraining is timed twice and the
+shorter time counts, since what else the machine does only ever adds. Writes class_forgetting_<name>.json into
 benchmarks/results and exits with 1 when a bar is missed.
 """
 
@@ -17,10 +18,10 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -29,7 +30,9 @@ from torch import nn
 from lethe.data.dataset import dataset_rows
 from lethe.data.rows import TensorRows
 from lethe.models.training import TrainingSettings, new_network, train
-from lethe.unlearning.method import Context, ForgetTarget, load_method
+from lethe.unlearning.method import Context, Edit, ForgetTarget, load_method
+
+Made = TypeVar("Made")
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -150,10 +153,12 @@ def forget(
     unlearning = load_method(method, options)
     retained = without(splits.train, forgotten) if unlearning.needs == "retain" else None
     target = ForgetTarget(only(splits.train, forgotten), "class", (forgotten,), retained)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    instructions = unlearning.probe(model, target, Context(seed=seed))
-    edit = unlearning.edit(model, target, instructions, Context(seed=seed))
-    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+
+    def both() -> Edit:
+        instructions = unlearning.probe(model, target, Context(seed=seed))
+        return unlearning.edit(model, target, instructions, Context(seed=seed))
+
+    edit, seconds, cpu_seconds = timed(both)
     before, after = (accuracies(network, splits, forgotten) for network in (model, edit.model))
     classes_before, classes_after = (
         per_class(network, splits.held_out, len(splits.classes)) for network in (model, edit.model)
@@ -179,14 +184,25 @@ def forget(
 def retrain(splits: Splits, forgotten: int, recipe: TrainingSettings, seed: int) -> dict[str, Any]:
     """Accuracies of a network trained by the same recipe without one class, and what it took."""
     rows = without(splits.train, forgotten)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    trained = train(new_network(recipe, seed=seed), rows, recipe, seed=seed)
-    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+    trained, seconds, cpu_seconds = timed(
+        lambda: train(new_network(recipe, seed=seed), rows, recipe, seed=seed)
+    )
     return {
         "retrained": accuracies(trained.model, splits, forgotten),
         "retrain_seconds": round(seconds, 3),
         "retrain_cpu_seconds": round(cpu_seconds, 3),
     }
+
+
+def timed(call: Callable[[], Made]) -> tuple[Made, float, float]:
+    """What a call makes, and the shorter of two calls' wall and processor time."""
+    walls, cpus = [], []
+    for _ in range(2):
+        started, cpu_started = time.perf_counter(), time.process_time()
+        made = call()
+        walls.append(time.perf_counter() - started)
+        cpus.append(time.process_time() - cpu_started)
+    return made, min(walls), min(cpus)
 
 
 def warm_up(
