@@ -6,9 +6,9 @@
 
 Reads data/<name> as committed and its recipe in params.yaml. Per class and seed it trains (once
 per seed), unlearns, retrains without the class and measures all three on both splits.
-Accuracies and losses are in percent and points. Each edit and each retraining is timed twice and the
-shorter time counts, since what else the machine does only ever adds. Writes class_forgetting_<name>.json into
-benchmarks/results and exits with 1 when a bar is missed.
+Accuracies and losses are in percent and points. Each edit and each retraining is timed twice, and
+the shorter time counts, since what else the machine does only ever adds. Writes
+class_forgetting_<name>.json into benchmarks/results and exits with 1 when a bar is missed.
 """
 
 import argparse
