@@ -14,7 +14,15 @@ from pydantic import Field
 from torch import nn
 
 from lethe.unlearning import losses, probes
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.random_labels import toward
 from lethe.unlearning.row_edit import Plan, RowEdit, edit_rows
 from lethe.unlearning.survey import check_instructions, survey
@@ -26,6 +34,10 @@ class BoundaryShrink(RowEdit):
     name: ClassVar[str] = "boundary_shrink"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+        "epsilon": (0.25, 0.5, 1.0),
+    }
 
     norm: probes.Norm = Field(default="linf", description="shape of the probe's ball")
     epsilon: float = Field(default=0.5, gt=0, description="radius of the probe's ball")

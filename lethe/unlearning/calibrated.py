@@ -24,7 +24,15 @@ from lethe.data.rows import Batch
 from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.layers import unfreeze_last
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.schedule import Outcome, Schedule, until_forgotten
 from lethe.unlearning.stored_card import check_classes, required_card
 from lethe.unlearning.survey import check_instructions, survey
@@ -43,6 +51,11 @@ class Calibrated(BaseModel):
     name: ClassVar[str] = "calibrated"
     needs: ClassVar[Need] = "stored_statistics"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "pull_weight": (1.0, 5.0, 20.0),
+        "learning_rate": (3e-4, 1e-3, 3e-3),
+        "repair_epochs": (5, 20),
+    }
 
     tolerance: float = Field(
         default=0.02, gt=0, lt=0.5, description="distance from 0.5 at which the edit ends"

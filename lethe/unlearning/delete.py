@@ -12,7 +12,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lethe.unlearning.losses import pull_teacher_only
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
 from lethe.unlearning.survey import check_instructions, survey
 
@@ -23,6 +31,11 @@ class Delete(RowEdit):
     name: ClassVar[str] = "delete"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+        "repair_epochs": (0, 2, 5),
+        "temperature": (1.0, 2.0),
+    }
 
     temperature: float = Field(default=1.0, gt=0, description="of the distillation")
     edited_share: float = Field(

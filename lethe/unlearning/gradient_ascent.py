@@ -14,7 +14,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lethe.unlearning.influence import Weights, influence_weights
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
 from lethe.unlearning.survey import check_instructions, survey
 
@@ -38,6 +46,10 @@ class GradientAscent(RowEdit):
     name: ClassVar[str] = "gradient_ascent"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+        "weights": ("uniform", "influence"),
+    }
 
     weights: Weights = Field(default="uniform", description="of the rows: equal or by influence")
     top: float = Field(

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from lethe.unlearning.gradient_ascent import bounded_ascent
 from lethe.unlearning.influence import influence_weights
 from lethe.unlearning.layers import output_layer
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
 from lethe.unlearning.survey import check_instructions, survey
 
@@ -30,6 +38,10 @@ class IMU(RowEdit):
     name: ClassVar[str] = "imu"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (0.003, 0.01, 0.03),
+        "sparsity": (0.0, 0.2),
+    }
 
     scope: Literal["head", "all"] = Field(default="head", description="layers that change")
     top: float = Field(

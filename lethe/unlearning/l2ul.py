@@ -18,7 +18,15 @@ from lethe.unlearning import probes
 from lethe.unlearning.gradient_ascent import bounded_ascent
 from lethe.unlearning.importance import importances
 from lethe.unlearning.losses import push_cross_entropy
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.random_labels import draw_labels
 from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
 from lethe.unlearning.survey import Survey, check_instructions, survey
@@ -32,6 +40,11 @@ class L2UL(RowEdit):
     name: ClassVar[str] = "l2ul"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+        "adversarial_weight": (0.3, 1.0, 3.0),
+        "importance_weight": (0.3, 1.0, 3.0),
+    }
 
     epsilon: float = Field(default=1.0, gt=0, description="radius of an example's L2 ball")
     steps: int = Field(default=10, ge=1, description="steps toward an example's target class")

@@ -32,6 +32,8 @@ GROUP = "lethe.methods"
 ForgetKind = Literal["class", "subject", "samples"]
 Need = Literal["forget_only", "stored_statistics", "retain"]
 Progress = Callable[[int, int], None]
+# What a search may try of a method: values by setting. A method declares it as `searches`.
+Searches = Mapping[str, tuple[bool | int | float | str, ...]]
 
 
 def _silent(_done: int, _total: int) -> None:

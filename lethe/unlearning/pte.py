@@ -25,8 +25,17 @@ from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import forget_mask
 from lethe.unlearning.inside import InsideAim, aim
+from lethe.unlearning.intensity import Pivot
 from lethe.unlearning.layers import unfreeze_last
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.push_pull import Material, Objective, Reference, push_pull
 from lethe.unlearning.schedule import Schedule
 
@@ -44,6 +53,12 @@ class PTE(BaseModel):
     name: ClassVar[str] = "pte"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class"})
+    searches: ClassVar[Searches] = {
+        "pull_weight": (5.0, 10.0, 20.0, 40.0),
+        "learning_rate": (3e-4, 1e-3, 3e-3),
+        "repair_epochs": (0, 2, 5),
+        "epsilon": (0.25, 0.5, 1.0),
+    }
 
     norm: probes.Norm = Field(default="linf", description="shape of the probe's ball")
     epsilon: float = Field(default=0.5, gt=0, description="radius of the probe's ball")
@@ -73,6 +88,9 @@ class PTE(BaseModel):
     )
     inside_weight: float = Field(default=1.0, ge=0, description="weight of that")
 
+    intensity: float = Field(
+        default=1.0, ge=0, le=1, description="from unchanged (0) to fully forgotten (1)"
+    )
     edited_share: float = Field(
         default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
     )

@@ -13,7 +13,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lethe.unlearning.losses import push_cross_entropy
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.row_edit import Plan, Push, RowEdit, Sample, edit_rows
 from lethe.unlearning.survey import check_instructions, survey
 
@@ -39,6 +47,9 @@ class RandomLabels(RowEdit):
     name: ClassVar[str] = "random_labels"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+    }
 
     edited_share: float = Field(
         default=1.0, gt=0, le=1, description="share of the layers that change, from the output"

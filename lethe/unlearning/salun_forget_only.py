@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from lethe.errors import MethodError
 from lethe.unlearning.layers import unfreeze_last
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.random_labels import draw_labels, toward
 from lethe.unlearning.row_edit import Plan, RowEdit, edit_rows
 from lethe.unlearning.survey import Survey, check_instructions, survey
@@ -31,6 +39,10 @@ class SalUnForgetOnly(RowEdit):
     name: ClassVar[str] = "salun_forget_only"
     needs: ClassVar[Need] = "forget_only"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "learning_rate": (5e-5, 1e-4, 2e-4, 5e-4, 1e-3),
+        "salient_share": (0.1, 0.3, 0.5),
+    }
 
     salient_share: float = Field(
         default=0.5, gt=0, le=1, description="share of the weights that may change"

@@ -25,7 +25,15 @@ from torch import Tensor, nn
 from lethe.data.fisher import fisher_diagonal
 from lethe.errors import MethodError
 from lethe.unlearning.classes import barred, barred_outputs
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import (
+    Context,
+    Edit,
+    ForgetKind,
+    ForgetTarget,
+    Instructions,
+    Need,
+    Searches,
+)
 from lethe.unlearning.stored_card import check_fisher, required_card
 from lethe.unlearning.survey import check_instructions, survey
 
@@ -40,6 +48,10 @@ class SSD(BaseModel):
     name: ClassVar[str] = "ssd"
     needs: ClassVar[Need] = "stored_statistics"
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    searches: ClassVar[Searches] = {
+        "alpha": (2.0, 3.0, 5.0, 10.0, 20.0),
+        "dampening": (0.5, 1.0),
+    }
 
     alpha: float = Field(default=10.0, gt=0, description="dampen where F_f > alpha F_D")
     dampening: float = Field(
