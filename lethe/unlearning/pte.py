@@ -25,7 +25,6 @@ from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import forget_mask
 from lethe.unlearning.inside import InsideAim, aim
-from lethe.unlearning.intensity import Pivot
 from lethe.unlearning.layers import unfreeze_last
 from lethe.unlearning.method import (
     Context,
@@ -88,9 +87,6 @@ class PTE(BaseModel):
     )
     inside_weight: float = Field(default=1.0, ge=0, description="weight of that")
 
-    intensity: float = Field(
-        default=1.0, ge=0, le=1, description="from unchanged (0) to fully forgotten (1)"
-    )
     edited_share: float = Field(
         default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
     )
