@@ -64,7 +64,7 @@ def test_every_ladder_has_a_rung_that_can_do_it_and_says_why_of_every_method(kno
 
 @given(ANY)
 def test_the_same_facts_lead_to_the_same_ladder(known):
-    assert choose(known) == choose(Facts(**{**vars(known)}))
+    assert choose(known) == choose(Facts(**vars(known)))
 
 
 def test_a_method_that_is_left_out_says_what_it_lacks():
@@ -86,12 +86,11 @@ def test_nothing_fits_where_there_is_nothing_to_do(changes, words):
 
 
 def test_the_outline_says_on_what_each_step_depends():
-    assert outline("class") == (
-        "pte",
-        "delete",
-        "boundary_shrink, if it cannot be retrained",
+    *edits, last = outline("class")
+    assert edits == ["pte", "delete", "boundary_shrink, if it cannot be retrained"]
+    assert last == (
         "retrain, if it is recorded how the model was trained and its retained rows may be "
-        "learned again",
+        "learned again"
     )
 
 
