@@ -115,7 +115,7 @@ def record(last: "Kept | None", signer: "KeySigner") -> "Kept":
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": after["uri"], "digest": {"sha256": after["weights_sha256"]}}],
-        "predicateType": next(iter(PREDICATE_TYPES)),
+        "predicateType": min(PREDICATE_TYPES),
         "predicate": predicate,
     }
     # ASCII names and short numbers: as RFC 8785 writes them, and a hundred times faster.

@@ -38,7 +38,7 @@ from openlineage.client.facet_v2 import (
 )
 
 from lethe.audit.predicate import Data, EvaluationData, Predicate, Version
-from lethe.audit.statement import PREDICATE_TYPE, Statement
+from lethe.audit.statement import Statement
 
 PRODUCER: Final = "https://lethe.dev"
 JOBS: Final = "lethe"
@@ -60,7 +60,10 @@ def run_event(statement: Statement, *, digest: str) -> RunEvent:
         producer=PRODUCER,
         eventType=RunState.FAIL if refused else RunState.COMPLETE,
         # A run of MLflow can have several records: refused, and refused by other thresholds.
-        run=Run(str(uuid5(NAMESPACE_URL, f"{PREDICATE_TYPE}#{digest}")), _run(said, digest)),
+        run=Run(
+            str(uuid5(NAMESPACE_URL, f"{statement.predicate_type}#{digest}")),
+            _run(statement, digest),
+        ),
         job=Job(
             JOBS,
             f"unlearn.{_model(said.parent)}",
@@ -78,7 +81,8 @@ def run_event(statement: Statement, *, digest: str) -> RunEvent:
     )
 
 
-def _run(said: Predicate, digest: str) -> dict[str, RunFacet]:
+def _run(statement: Statement, digest: str) -> dict[str, RunFacet]:
+    said = statement.predicate
     facets = {
         "lethe_forgotten": _forgotten(said),
         "lethe_verdict": _own(
@@ -95,7 +99,7 @@ def _run(said: Predicate, digest: str) -> dict[str, RunFacet]:
             sha256=digest,
             sequence=said.record.sequence,
             keyId=said.record.key_id,
-            predicateType=PREDICATE_TYPE,
+            predicateType=statement.predicate_type,
             mlflowRun=said.run_id,
         ),
         "processing_engine": processing_engine_run.ProcessingEngineRunFacet(

@@ -1,4 +1,6 @@
-"""What a statement says: Lethe's predicate, version 0.3.
+"""What a statement says: Lethe's predicate, version 0.4.
+
+Version 0.3 said the same but for `choice`, which it lacks.
 
 Plain data from the standard library and pydantic: this package imports none of its siblings, so
 that a statement can be read and checked where nothing else of Lethe is installed.
@@ -33,6 +35,8 @@ Kind = Literal["class", "subject", "samples"]
 VerdictName = Literal["erased", "suppressed", "retrained", "refused"]
 # The two bounds of a run are apart from the phases, which hold computing time alone.
 Phase = Literal["probe", "edit", "evaluation", "registration"]
+RungOutcome = Literal["refused", "accepted", "unable", "not_tried"]
+METHOD_PATTERN = r"^[A-Za-z0-9_.-]{1,100}$"
 
 
 class Request(Record):
@@ -117,9 +121,91 @@ class EvaluationData(Record):
 class Method(Record):
     """The unlearning method with its settings, flat: `lethe.audit.fields.flat_settings`."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    name: str = Field(pattern=METHOD_PATTERN)
     settings: Mapping[str, Setting]
     seed: BigInt
+
+
+class Rung(Record):
+    """One step of the ladder: a method, why it stands there, and what became of it.
+
+    `settings` are those given to it, the method's own where none were. `said` is the reason of
+    the verdict, or what stood against the step. `run_id` is the run of its own record, if it came
+    so far.
+    """
+
+    method: str = Field(pattern=METHOD_PATTERN)
+    settings: Mapping[str, Setting] = Field(default_factory=dict)
+    because: Sentence
+    outcome: RungOutcome
+    said: Sentence | None = None
+    run_id: OpaqueId | None = None
+
+
+class LeftOut(Record):
+    """A method that a ladder could have held, and why it did not."""
+
+    method: str = Field(pattern=METHOD_PATTERN)
+    because: Sentence
+
+
+class Trial(Record):
+    """One trial of the search: what was set, the share forgotten, drift in nats, score.
+
+    `drift` is None where the edit failed.
+    """
+
+    settings: Mapping[str, Setting]
+    forgotten: float = Field(ge=0, le=1)
+    drift: float | None = Field(ge=0)
+    score: float = Field(ge=0)
+
+
+class Search(Record):
+    """How the method's settings were found: by trials, without any retained row.
+
+    `budget` is the most trials that were allowed, the first of which is the method as it was
+    named; `best` is the number of the one whose settings were taken, from 0.
+    """
+
+    budget: int = Field(ge=0)
+    trials: tuple[Trial, ...] = ()
+    best: Count = 0
+    seconds: Seconds
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if len(self.trials) > self.budget or self.best >= max(1, len(self.trials)):
+            message = "best is not one of the trials, or there are more than the budget allows"
+            raise ValueError(message)
+        return self
+
+
+class Choice(Record):
+    """How it came to this method: the whole ladder, step by step, as far as it was climbed.
+
+    `facts` is what the ladder follows from; `at` is the step that this statement is about, from 0.
+    """
+
+    facts: Mapping[str, Setting]
+    rungs: tuple[Rung, ...] = Field(min_length=1)
+    at: Count
+    left_out: tuple[LeftOut, ...] = ()
+    search: Search | None = None
+
+    @model_validator(mode="after")
+    def _climbed(self) -> Self:
+        before, after = self.rungs[: self.at], self.rungs[self.at + 1 :]
+        if self.at >= len(self.rungs) or self.rungs[self.at].outcome not in {"refused", "accepted"}:
+            message = "at is not a step that was carried out"
+            raise ValueError(message)
+        if {rung.outcome for rung in before} - {"refused", "unable"}:
+            message = "a step was taken though one before it had not failed"
+            raise ValueError(message)
+        if {rung.outcome for rung in after} - {"not_tried"}:
+            message = "a step after the one that this is about was tried"
+            raise ValueError(message)
+        return self
 
 
 class Compute(Record):
@@ -190,7 +276,8 @@ class Predicate(Record):
 
     `batch` is the id under which the requests were carried out together. `figures` are all
     measured figures by name, `gates` those with a threshold. A refusal has no successor; every
-    other verdict has one. `run_id` is the MLflow run.
+    other verdict has one. `run_id` is the MLflow run. `choice` says how it came to the method; it
+    is None in older statements.
     """
 
     batch: OpaqueId
@@ -200,6 +287,7 @@ class Predicate(Record):
     data: Data
     evaluation: EvaluationData | None = None
     method: Method
+    choice: Choice | None = None
     compute: Compute
     code: Code
     figures: Mapping[str, float] = Field(default_factory=dict)
@@ -220,6 +308,14 @@ class Predicate(Record):
         if len({request.id for request in self.requests}) != len(self.requests):
             message = "a request is named twice"
             raise ValueError(message)
+        if self.choice is not None:
+            rung = self.choice.rungs[self.choice.at]
+            if rung.method != self.method.name or rung.run_id != self.run_id:
+                message = "the step that the choice is at is another method or run"
+                raise ValueError(message)
+            if (rung.outcome == "refused") != (self.verdict == "refused"):
+                message = "the step that the choice is at ended otherwise than the verdict says"
+                raise ValueError(message)
         kinds = {request.kind for request in self.requests}
         if len(kinds) == 1 and kinds != {self.data.kind}:
             message = "requests and data name different kinds of selection"

@@ -24,7 +24,8 @@ from lethe.audit.fields import Record, Sha256
 from lethe.audit.predicate import Predicate
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.3"
+PREDICATE_TYPE: Final = "https://lethe.dev/statement/v0.4"
+BEFORE_CHOICE: Final = "https://lethe.dev/statement/v0.3"  # still read, no longer written
 
 FLOAT_DIGITS = 6
 LARGEST_INTEGER = 2**53 - 1
@@ -49,9 +50,9 @@ class Statement(Record):
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT_TYPE, alias="_type")
     subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
-    predicate_type: Literal["https://lethe.dev/statement/v0.3"] = Field(
-        default=PREDICATE_TYPE, alias="predicateType"
-    )
+    predicate_type: Literal[
+        "https://lethe.dev/statement/v0.3", "https://lethe.dev/statement/v0.4"
+    ] = Field(default=PREDICATE_TYPE, alias="predicateType")
     predicate: Predicate
 
     @classmethod
@@ -73,6 +74,9 @@ class Statement(Record):
         if self.subject != (_subject(self.predicate),):
             message = "subject must be the successor, or the parent when there is no successor"
             raise ValueError(message)
+        if self.predicate_type == BEFORE_CHOICE and self.predicate.choice is not None:
+            message = f"{BEFORE_CHOICE} has no choice"
+            raise ValueError(message)
         return self
 
 
@@ -85,9 +89,13 @@ def canonical_bytes(statement: Statement) -> bytes:
     """The statement as RFC 8785 JSON, UTF-8: sorted keys, no spaces, one way to write a number.
 
     Floats are rounded to six significant digits, so that noise in the last bits does not count;
-    whole numbers beyond 2**53 are written as strings, since JSON readers would round them.
+    whole numbers beyond 2**53 are written as strings, since JSON readers would round them. What an
+    older predicate did not have is not written, so that its digest stays what it was.
     """
-    return rfc8785.dumps(_writable(statement.model_dump(mode="json", by_alias=True)))
+    plain = statement.model_dump(mode="json", by_alias=True)
+    if statement.predicate_type == BEFORE_CHOICE:
+        del plain["predicate"]["choice"]
+    return rfc8785.dumps(_writable(plain))
 
 
 def digest(statement: Statement) -> str:

@@ -29,7 +29,7 @@ FAST: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
 )
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPES: Final = {"https://lethe.dev/statement/v0.3"}
+PREDICATE_TYPES: Final = {"https://lethe.dev/statement/v0.3", "https://lethe.dev/statement/v0.4"}
 Said = tuple[bytes, bytes, str]
 VERDICTS: Final = {"erased", "suppressed", "retrained", "refused"}
 # What reading a value of an unexpected kind raises; a number or a nesting can be too large, too.
@@ -160,7 +160,25 @@ def _data(statement: Mapping[str, Any]) -> list[str]:
     return [] if good else ["it does not say how many rows were forgotten, and their root"]
 
 
-CHECKS: Final = (_subject, _verdict, _requests, _gates, _data, _times)
+def _choice(statement: Mapping[str, Any]) -> list[str]:
+    """The step that it says it was at is the method, the run and the verdict that it names."""
+    predicate = statement["predicate"]
+    choice = predicate.get("choice")
+    if choice is None:
+        return []
+    rungs, at = choice["rungs"], choice["at"]
+    rung = rungs[at]
+    found = []
+    if (rung["method"], rung["run_id"]) != (predicate["method"]["name"], predicate["run_id"]):
+        found.append("the step of the ladder that it is at is another method or run")
+    if (rung["outcome"] == "refused") != (predicate["verdict"] == "refused"):
+        found.append("the step of the ladder that it is at ended otherwise than its verdict")
+    if any(one["outcome"] not in {"refused", "unable"} for one in rungs[:at]):
+        found.append("a step of the ladder was taken though one before it had not failed")
+    return found
+
+
+CHECKS: Final = (_subject, _verdict, _requests, _gates, _data, _times, _choice)
 
 
 def said_of(statement: Mapping[str, Any]) -> list[Said]:

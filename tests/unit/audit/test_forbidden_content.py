@@ -60,10 +60,13 @@ def test_lists_and_free_mappings_are_only_those_known_to_hold_no_ids():
     lists = {path for path, schema in ALL if schema.get("type") == "array"}
     assert lists == {".subject", ".predicate.gates", ".predicate.not_covered",
                      ".predicate.data.classes", ".predicate.requests",
-                     ".predicate.requests[].approved_by"}  # fmt: skip
+                     ".predicate.requests[].approved_by", ".predicate.choice.rungs",
+                     ".predicate.choice.left_out", ".predicate.choice.search.trials"}  # fmt: skip
     mappings = {path for path, _ in ALL if path.endswith("{}")}
     assert mappings == {".predicate.method.settings{}", ".predicate.compute.seconds{}",
-                        ".predicate.figures{}"}  # fmt: skip
+                        ".predicate.figures{}", ".predicate.choice.facts{}",
+                        ".predicate.choice.rungs[].settings{}",
+                        ".predicate.choice.search.trials[].settings{}"}  # fmt: skip
 
 
 def test_no_section_takes_a_field_beyond_those_named():

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from lethe.audit.fields import flat_settings
 from lethe.audit.predicate import Gate, Method, Predicate
 from lethe.audit.statement import PREDICATE_TYPE, Statement, canonical_bytes, digest
+from lethe.audit.verify.content import content_problems
 
 
 def test_the_outside_is_an_in_toto_statement_about_the_successor():
@@ -20,7 +21,7 @@ def test_the_outside_is_an_in_toto_statement_about_the_successor():
     assert set(outside) == {"_type", "subject", "predicateType", "predicate"}
     assert outside["_type"] == "https://in-toto.io/Statement/v1"
     assert outside["subject"] == [{"name": "models:/digits/2", "digest": {"sha256": B}}]
-    assert outside["predicateType"] == "https://lethe.dev/statement/v0.3"
+    assert outside["predicateType"] == "https://lethe.dev/statement/v0.4"
 
 
 def test_a_refusal_is_about_the_parent_which_stays():
@@ -204,3 +205,102 @@ def test_another_in_toto_library_reads_it():
     theirs = ParseDict(json.loads(canonical_bytes(statement())), Theirs())
     assert theirs.predicate_type == PREDICATE_TYPE
     assert theirs.subject[0].digest["sha256"] == B
+
+
+OLD = Path(__file__).with_name("statement_v0_3.json")
+OLD_DIGEST = "b3f961299f0a3eec8b15fa7f8c878449d3e5fc0e6783dd45558f38d464fe6b94"
+
+
+def test_a_statement_of_the_version_before_is_read_and_keeps_its_digest():
+    one = Statement.model_validate_json(OLD.read_bytes())
+    assert one.predicate_type == "https://lethe.dev/statement/v0.3"
+    assert one.predicate.choice is None
+    assert canonical_bytes(one) == OLD.read_bytes()
+    assert digest(one) == OLD_DIGEST
+    assert content_problems(json.loads(OLD.read_bytes()), OLD_DIGEST) == []
+    assert (
+        list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(json.loads(OLD.read_bytes())))
+        == []
+    )
+
+
+def rung(method="pte", outcome="accepted", **more):
+    return {"method": method, "because": "It is first.", "outcome": outcome, **more}
+
+
+HERE = {"run_id": content()["run_id"]}
+FACTS = {"kind": "class", "rows": 137, "share": 0.1}
+CLIMBED = {
+    "facts": FACTS,
+    "rungs": (
+        rung("delete", "refused", said="Too much was lost.", run_id="aaaa"),
+        rung(settings={"epochs": 5}, **HERE),
+        rung("retrain", "not_tried"),
+    ),
+    "at": 1,
+    "left_out": ({"method": "calibrated", "because": "There is no card."},),
+    "search": {
+        "budget": 3,
+        "trials": (
+            {"settings": {}, "forgotten": 1.0, "drift": 0.25, "score": 0.2},
+            {"settings": {"epochs": 5}, "forgotten": 1.0, "drift": 0.125, "score": 0.1},
+            {"settings": {"epochs": 9}, "forgotten": 0.0, "drift": None, "score": 2.0},
+        ),
+        "best": 1,
+        "seconds": 1.5,
+    },
+}
+
+
+def test_a_choice_is_written_step_by_step_and_comes_back():
+    one = statement(choice=CLIMBED)
+    written = canonical_bytes(one)
+    assert Statement.model_validate_json(written) == one
+    assert content_problems(json.loads(written), digest(one)) == []
+    assert list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(json.loads(written))) == []
+    assert [step["outcome"] for step in json.loads(written)["predicate"]["choice"]["rungs"]] == [
+        "refused", "accepted", "not_tried",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rungs": (rung("delete", **HERE),), "at": 0},
+        {"rungs": (rung(run_id="other"),), "at": 0},
+        {"rungs": (rung(outcome="refused", **HERE),), "at": 0},
+        {"rungs": (rung("delete", "not_tried"), rung(**HERE))},
+        {"rungs": (rung(**HERE), rung("delete", "refused")), "at": 0},
+        {"at": 3},
+        {"at": 2},
+        {"search": CLIMBED["search"] | {"best": 3}},
+        {"search": CLIMBED["search"] | {"budget": 2}},
+        {"rungs": ()},
+    ],
+)
+def test_a_choice_that_contradicts_itself_or_the_verdict_is_refused(change):
+    with pytest.raises(ValidationError):
+        statement(choice=CLIMBED | change)
+
+
+def test_the_version_before_has_no_room_for_a_choice():
+    plain = json.loads(canonical_bytes(statement(choice=CLIMBED)))
+    plain["predicateType"] = "https://lethe.dev/statement/v0.3"
+    with pytest.raises(ValidationError, match="no choice"):
+        Statement.model_validate_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"method": "delete"}, "another method or run"),
+        ({"run_id": "other"}, "another method or run"),
+        ({"outcome": "refused"}, "otherwise than its verdict"),
+    ],
+)
+def test_the_verifier_without_our_models_sees_that_too(change, words):
+    forged = json.loads(canonical_bytes(statement(choice=CLIMBED)))
+    forged["predicate"]["choice"]["rungs"][1].update(change)
+    assert any(words in one for one in content_problems(forged))
+    forged["predicate"]["choice"]["rungs"][0]["outcome"] = "not_tried"
+    assert any("had not failed" in one for one in content_problems(forged))
