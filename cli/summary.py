@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from lethe.audit.predicate import Choice, Rung
+from lethe.audit.statement import Statement
 from lethe.evaluation.results import Accuracy, Evaluation, Part
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class Summary(BaseModel):
     """What a run recorded: its evaluation, wall seconds by computation, where the report is.
 
     `figures` are all figures of the evaluation by name, with the positions of the readings.
+    `choice` says how it came to the method; None in records of before that was noted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +33,7 @@ class Summary(BaseModel):
     figures: dict[str, float]
     seconds: dict[str, float]
     report: str
+    choice: Choice | None = None
 
 
 def summary_of(run_id: str) -> Summary:
@@ -47,6 +51,7 @@ def summary_of(run_id: str) -> Summary:
     page = f"#/experiments/{run.info.experiment_id}/runs/{run_id}/artifacts/{tags.REPORT_FILE}"
     text = artifact_path(client, run_id, tags.EVALUATION_FILE).read_text(encoding="utf-8")
     evaluation = Evaluation.model_validate_json(text)
+    statement = artifact_path(client, run_id, tags.STATEMENT_FILE).read_bytes()
     return Summary(
         evaluation=evaluation,
         figures=evaluation.figures(),
@@ -56,6 +61,7 @@ def summary_of(run_id: str) -> Summary:
             if name.startswith(tags.SECONDS)
         },
         report=ui_link(settings, page) or str(artifact_path(client, run_id, tags.REPORT_FILE)),
+        choice=Statement.model_validate_json(statement).predicate.choice,
     )
 
 
@@ -69,6 +75,7 @@ def print_summary(result: "UnlearnResult", summary: Summary) -> None:
     out.print()
     print_table(_heading(result), columns, rows)
     print_readings(summary.evaluation)
+    print_choice(summary.choice)
     out.print(f"\n{verdict_words(result.verdict, result.reason)}")
     if result.alias:
         name = result.successor.partition("/")[0]
@@ -85,6 +92,35 @@ def print_readings(evaluation: Evaluation) -> None:
     if found is not None and found.readings:
         out.print()
         print_table(readings_title(found), *readings_table(found))
+
+
+def print_choice(choice: Choice | None) -> None:
+    """Print the ladder step by step; nothing where a single method was named and not searched."""
+    from cli.output import out, print_table
+
+    if choice is None or (len(choice.rungs) == 1 and not choice.left_out and not choice.search):
+        return
+    out.print()
+    print_table("How it came to this method", ["step", "method", "because", "came of it"], [
+        [str(number), rung.method, rung.because, _came_of(rung)]
+        for number, rung in enumerate(choice.rungs, 1)
+    ])  # fmt: skip
+    for one in choice.left_out:
+        out.print(f"Left out: {one.method}, since {one.because}", markup=False)
+    if choice.search is not None:
+        found, trial = choice.search, choice.search.trials[choice.search.best]
+        taken = ", ".join(f"{name} = {value}" for name, value in trial.settings.items())
+        out.print(
+            f"Searched {len(found.trials)} settings in {found.seconds:.1f} s without retained "
+            f"rows; taken: {taken or 'its own'}",
+            markup=False,
+        )
+
+
+def _came_of(rung: Rung) -> str:
+    words = rung.outcome.replace("_", " ")
+    failed = rung.outcome in {"refused", "unable"} and rung.said
+    return f"{words}: {rung.said}" if failed else words
 
 
 def verdict_words(verdict: str, reason: str) -> str:

@@ -14,7 +14,6 @@ from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import Rung
 from lethe.deletion.states import State
 from lethe.errors import DataError, LetheError, MethodError, ModelError, RefusedError
-from lethe.unlearning.method import Method
 from tasks.conclude import conclude_covered, conclude_registered, set_aside
 from tasks.decide import decide_verdict, measure, measure_earlier, measure_requests
 from tasks.desk import Desk
@@ -28,6 +27,7 @@ from tasks.finish import (
     record_refusal,
     register_successor,
 )
+from tasks.ladder import choose_ways, taken_up
 from tasks.lease import leased
 from tasks.notary import open_notary
 from tasks.outcome import Outcome
@@ -41,6 +41,7 @@ from tasks.prepare import (
 from tasks.record import Record, open_record
 from tasks.retrain import rebuild, retrain_reference, wants_reference
 from tasks.retraining import NAME as RETRAIN
+from tasks.search import find_settings
 
 # What no repetition mends: the request itself cannot be carried out.
 PERMANENT = (DataError, ModelError, MethodError)
@@ -94,10 +95,8 @@ def _carry_out(
 
     # ## Everything that can be wrong is found before any work
     notary = open_notary(settings, desk.ledger)
-    ways = [
-        check_method(settings, RETRAIN if rung.retrain else rung.method, rung.options)
-        for rung in ladder
-    ]
+    for rung in ladder:
+        check_method(settings, rung.method, rung.options)
     parent = pull_parent(settings, batch.entries[0].request.model, newest=newest)
 
     # ## Already forgotten is success
@@ -110,29 +109,40 @@ def _carry_out(
     done: Finished | None = None
     unable: LetheError | None = None
 
+    # ## Which methods, in which order; what was begun goes on as it was begun
+    climb = taken_up(settings, batch, ladder) or choose_ways(
+        settings, ladder, parent, forget, earlier
+    )
+
     # ## Rung by rung, until the gates pass
-    first = batch.rung if batch.rung < len(ways) else 0
-    for number, way in enumerate(ways[first:], first):
+    first = batch.rung if climb.failed_before(batch.rung) else 0
+    for number, way in enumerate(climb.ways[first:], first):
+        method = way.load()
         try:
-            check_way(parent, forget, way, earlier)
-        except LetheError as error:
+            check_way(parent, forget, method, earlier)
+            batch = desk.ledger.climb(batch, number)
+            ended = find_done(settings, batch, parent, forget, method)
+            if ended is None:
+                with open_record(
+                    settings, batch, parent, method, forget=forget, measured=measured,
+                    earlier=earlier, climb=climb, at=number,
+                ) as opened:  # fmt: skip
+                    record = find_settings(opened)
+                    outcome = _forget_and_measure(record, reference=reference)
+                    finish = record_refusal if outcome.refused else register_successor
+                    # Nobody else may have taken it over.
+                    still_ours = partial(desk.ledger.renew, batch, desk.lease)
+                    ended = finish(record, outcome, notary, still_ours)
+        except (MethodError, ModelError) as error:
             unable = error
+            climb = climb.noted(number, "unable", _in_short(error))
             continue
-        batch = desk.ledger.climb(batch, number)
-        done = find_done(settings, batch, parent, forget, way)
-        if done is None:
-            with open_record(
-                settings, batch, parent, way, forget=forget, measured=measured, earlier=earlier
-            ) as record:
-                outcome = _forget_and_measure(record, way, reference=reference)
-                finish = record_refusal if outcome.refused else register_successor
-                # Nobody else may have taken it over.
-                still_ours = partial(desk.ledger.renew, batch, desk.lease)
-                done = finish(record, outcome, notary, still_ours)
+        done = ended
         if done.successor is not None:
             mark_candidate(settings, done.successor)
             conclude_registered(desk, batch, done)
             return done
+        climb = climb.noted(number, "refused", done.reason, done.run_id)
 
     # ## No rung led there
     if done is None:
@@ -141,15 +151,16 @@ def _carry_out(
             f"Name methods in the policy's ladder; `lethe policy check` shows it."
         )
     set_aside(desk, batch, State.REFUSED, done.reason, done)
-    raise RefusedError(str(done.message))
+    tried = f" In turn: {climb.words()}." if len(climb.ways) > 1 else ""
+    raise RefusedError(f"{done.message}{tried}")
 
 
-def _forget_and_measure(record: Record, way: Method, *, reference: bool) -> Outcome:
+def _forget_and_measure(record: Record, *, reference: bool) -> Outcome:
     """Edit or rebuild, and measure what came out."""
     with device_slot(record.device, record.settings.worker):
         reference = reference or wants_reference(record)
         retrained = retrain_reference(record) if reference else None
-        if way.name == RETRAIN:
+        if record.method.name == RETRAIN:
             instructions, edit = rebuild(record)
         else:
             instructions = probe(record)
@@ -157,7 +168,7 @@ def _forget_and_measure(record: Record, way: Method, *, reference: bool) -> Outc
         evaluation, seconds = measure(record, edit, retrained)
         own = measure_requests(record, edit)
         relapse = measure_earlier(record, edit)
-    decision = decide_verdict(record, evaluation, relapse, retrained=way.name == RETRAIN)
+    decision = decide_verdict(record, evaluation, relapse, retrained=record.method.name == RETRAIN)
     return Outcome(instructions, edit, retrained, evaluation, seconds, own, decision)
 
 

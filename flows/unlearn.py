@@ -9,13 +9,14 @@
 # Prefect. Bad input is refused before the first gradient; a failed gate registers nothing.
 """The flow `unlearn`: carry out one filed deletion request now."""
 
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
 
 from flows.carry_out import carry_out
-from lethe.deletion.policy.judge import Rung
-from lethe.settings import load_settings
+from lethe.deletion.policy.judge import Rung, own_rung
+from lethe.settings import Settings, load_settings
 from tasks.desk import open_desk
 from tasks.one_request import ended, result_of, take
 from tasks.results import UnlearnResult
@@ -34,7 +35,7 @@ def unlearn(
 
     Args:
         request_id: id of a request in the ledger, approved, or refused or failed before.
-        method: name of an unlearning method, or `retrain`; default: the setting
+        method: name of an unlearning method, `retrain`, or `auto`; default: the setting
             `unlearning.method`.
         options: settings of the method; default: the setting `unlearning.options`.
         promote: move the alias to the successor; default: the policy's wish, else the setting
@@ -51,8 +52,16 @@ def unlearn(
         registered = False
         if not ended(desk, request_id):
             batch = take(desk, request_id)
-            rung = Rung(method or desk.settings.unlearning.method, options)
+            rung = _rung(desk.settings, method, options)
             done = carry_out(desk, batch, [rung], newest=False, reference=reference)
             registered = done is not None and request_id in done.facts
         aliases = settle(desk, ids=[request_id], wanted=promote)
         return result_of(desk, request_id, registered=registered, aliases=aliases)
+
+
+def _rung(settings: Settings, method: str | None, options: dict[str, Any] | None) -> Rung:
+    """What was named for this request, or else what the settings name."""
+    if method is not None:
+        return Rung(method, options)
+    own = own_rung(settings)
+    return own if options is None else replace(own, options=options)

@@ -11,9 +11,17 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,6 +29,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from lethe.choosing import AUTO
 from lethe.errors import SettingsError
 from lethe.evaluation.gates import GateThresholds
 
@@ -80,10 +89,27 @@ class ModelSettings(_Section):
 class UnlearningSettings(_Section):
     """How to forget."""
 
-    method: str = Field(default="pte", description="name in the entry-point group lethe.methods")
+    method: str = Field(
+        default="pte",
+        description="name in the entry-point group lethe.methods, or `auto`: see docs/choosing.md",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="settings of the method, see docs/methods/"
     )
+    search_budget: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="settings of a method that are tried before an edit, its own among them; 0 "
+        "and 1 try none",
+    )
+
+    @model_validator(mode="after")
+    def _options_of_a_method(self) -> Self:
+        if self.method == AUTO and self.options:
+            message = "options belong to one method; leave them out where method is auto"
+            raise ValueError(message)
+        return self
 
 
 class EvaluationSettings(_Section):

@@ -5,7 +5,7 @@ from lethe.audit.certified import FOLDER
 PREFIX = "lethe."
 
 # On every version that Lethe registers.
-ORIGIN = "lethe.origin"  # trained, adopted or unlearned
+ORIGIN = "lethe.origin"  # trained, adopted, unlearned or quarantined
 WEIGHTS = "lethe.weights_sha256"
 SERVED = "lethe.served_sha256"  # of the file that MLflow serves: model.pt2 or model.pth
 CARD = "lethe.card_sha256"  # of its training card, if it has one
@@ -23,6 +23,8 @@ VERDICT = "lethe.verdict"
 REASON = "lethe.reason"
 METHOD = "lethe.method"
 METHOD_KEY = "lethe.method_key"  # SHA-256 of name, settings and seed
+RUNG = "lethe.rung"  # which step of the ladder: `2 of 3`
+BECAUSE = "lethe.because"  # why the method
 FORGET_KIND = "lethe.forget_kind"
 FORGOTTEN = "lethe.forgotten_classes"  # a JSON list: names may hold commas
 FORGET_DIGEST = "lethe.forget_set_digest"
@@ -32,6 +34,11 @@ GIT_REV = "lethe.git_rev"
 DATASET = "lethe.dataset"
 STATEMENT = "lethe.statement_sha256"
 RECORD = "lethe.record"  # number of the statement in the chain
+
+# On a quarantine: its parent under a patch, until what was asked for is carried out.
+QUARANTINE = "lethe.quarantine"  # SHA-256 of what it blocks and how
+COVERAGE = "lethe.coverage"  # of the forget rows: how many are blocked, how many proven to be
+BLOCKED = "lethe.blocked_classes"  # a JSON list
 
 # On a version that was superseded, promoted or rolled back.
 SUPERSEDED_BY = "lethe.superseded_by"
@@ -46,8 +53,11 @@ REPORT_FILE = "report.html"
 STATEMENT_FILE = "statement.json"
 ENVELOPE_FILE = "statement.dsse.json"
 EVALUATION_FILE = "evaluation.json"
+LADDER_FILE = "ladder.json"  # what a killed run goes on with
+SEARCH_FILE = "search.json"
 LINEAGE_FILE = "lineage.svg"
 PLOTS_FOLDER = "plots"
+COVERAGE_FILE = "coverage.json"
 CERTIFICATES_FOLDER = FOLDER
 
 # Artifacts of the run of a version whose training card was made later.

@@ -15,7 +15,9 @@ from tasks.record import Record
 def probe(record: Record) -> Instructions:
     """Find out what to change: probe the boundary around the forget set."""
     with progress("Probing the boundary") as report:
-        return record.method.probe(record.parent.network, _target(record), record.context(report))
+        return record.method.probe(
+            record.parent.network, forget_target(record), record.context(report)
+        )
 
 
 @task(**IN_MEMORY)
@@ -23,11 +25,16 @@ def push_pull(record: Record, instructions: Instructions) -> Edit:
     """Change a copy of the parent: push the forget set out, pull the rest back."""
     with progress("Pushing and pulling") as report:
         return record.method.edit(
-            record.parent.network, _target(record), instructions, record.context(report)
+            record.parent.network, forget_target(record), instructions, record.context(report)
         )
 
 
-def _target(record: Record) -> ForgetTarget:
+def forget_target(record: Record) -> ForgetTarget:
+    """What the record's method is to forget, with the retained rows if it needs them.
+
+    Raises:
+        ForgetSetError: if there are no rows to forget, or none are retained where they are needed.
+    """
     rows: Rows | None = record.forget.rows(
         split="train",
         part="forget",

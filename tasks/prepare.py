@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 
+from lethe.choosing import AUTO
 from lethe.data.forget_set import ForgetSet
 from lethe.data.forget_set import resolve_forget_set as resolve
 from lethe.data.prepare import ensure_prepared
@@ -17,12 +18,18 @@ from lethe.keys import record_key
 from lethe.settings import Settings
 from lethe.unlearning.method import Method, check_can_forget, load_method
 from model_registry.connection import connect
-from model_registry.lineage import newest_of_line
+from model_registry.lineage import beneath, newest_of_line
 from model_registry.pull import PulledVersion, pull_version
+from model_registry.version import find_version
 from tasks.earlier import Earlier
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.retraining import NAME as RETRAIN
 from tasks.retraining import Retraining, check_can_retrain
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PRUNE = "prune"
 
 
 @task(**IN_MEMORY)
@@ -32,19 +39,43 @@ def prepare_data(settings: Settings, name: str) -> bool:
 
 
 @task(**IN_MEMORY)
-def check_method(settings: Settings, name: str | None, options: Mapping[str, Any] | None) -> Method:
-    """Find the method and check its settings."""
+def check_method(
+    settings: Settings, name: str | None, options: Mapping[str, Any] | None
+) -> Method | None:
+    """Find the method and check its settings; None for `auto`, which stands for others.
+
+    Raises:
+        MethodError: if there is no such method, or it does not accept the options.
+    """
+    named = name or settings.unlearning.method
+    if options is None and named == settings.unlearning.method:
+        options = settings.unlearning.options
+    if named != AUTO:
+        return load_way(named, options)
+    if options:
+        raise MethodError(
+            "The method `auto` chooses methods and has no options of its own. Nothing was changed. "
+            "Leave them out, or name the method that they are for with --method."
+        )
+    return None
+
+
+def load_way(name: str, options: Mapping[str, Any] | None) -> Method:
+    """An installed method with these options, or retraining.
+
+    Raises:
+        MethodError: if there is no such method, or it does not accept the options.
+    """
     if name == RETRAIN:
         return Retraining.model_validate(dict(options or {}))
-    own = name is None or name == settings.unlearning.method
-    if options is None and own:
-        options = settings.unlearning.options
-    return load_method(name or settings.unlearning.method, options)
+    return load_method(name, options)
 
 
 @task(**SAFE_TO_RETRY)
 def pull_parent(settings: Settings, model: str, *, newest: bool = False) -> PulledVersion:
     """Download, check and rebuild the version that is to forget.
+
+    Never a quarantine: an edit begins with the version under it.
 
     Args:
         settings: where the registry is.
@@ -54,9 +85,15 @@ def pull_parent(settings: Settings, model: str, *, newest: bool = False) -> Pull
     """
     client = connect(settings)
     reference = newest_of_line(client, model) if newest else model
-    parent = pull_version(client, reference, settings)
+    parent = pull_version(client, _beneath(client, reference), settings)
     parent.card()  # a successor is given it; one that was replaced is found out before any work
     return parent
+
+
+def _beneath(client: "MlflowClient", reference: str) -> str:
+    ref, _ = find_version(client, reference)
+    under = beneath(client, ref)
+    return reference if under == ref else str(under)
 
 
 @task(**SAFE_TO_RETRY)
@@ -105,6 +142,7 @@ def check_way(parent: PulledVersion, forget: ForgetSet, method: Method, earlier:
         ModelError: if it is to retrain a parent that does not say how it was trained.
     """
     check_can_forget(method, forget.kind)
+    check_can_patch(parent, method)
     if method.needs != "retain":
         return
     refused = f"{parent.ref} cannot be edited by {method.name!r}, which learns from retained rows"
@@ -117,11 +155,30 @@ def check_way(parent: PulledVersion, forget: ForgetSet, method: Method, earlier:
             f"before is no longer kept, so it would be learned again. Nothing was registered. "
             f"Name another method, or train a new model without that data."
         )
-    if forget.spec.whole or not earlier.can_be_left_out(forget.spec):
+    if not may_learn_from_retained(forget, earlier):
         raise MethodError(
             f"{refused}: what it, or a version before it, forgot is not selected from "
             f"{forget.spec.dataset} and would be learned again. Nothing was registered. "
             f"Name another method, or train a new model without that data."
+        )
+
+
+def may_learn_from_retained(forget: ForgetSet, earlier: Earlier) -> bool:
+    """Whether nothing that was to be forgotten, now or before, is among the retained rows."""
+    return not earlier.gone and not forget.spec.whole and earlier.can_be_left_out(forget.spec)
+
+
+def check_can_patch(parent: PulledVersion, method: Method) -> None:
+    """Refuse a patch on a pickled version: whoever serves it would need Lethe installed.
+
+    Raises:
+        MethodError: if the method patches, and the parent is stored as a pickle.
+    """
+    if method.name == PRUNE and parent.packaging.serialization_format == "pickle":
+        raise MethodError(
+            f"{parent.ref} is stored as a pickle, and a patched one could be loaded only where "
+            f"Lethe is installed. Nothing was registered. Log it with "
+            f'`serialization_format="pt2"` and adopt that: `lethe model adopt`.'
         )
 
 

@@ -16,12 +16,14 @@ from lethe.deletion.ledger.types import Batch
 from lethe.models.device import pick_device
 from lethe.settings import Settings
 from lethe.unlearning.method import Context, Method, Progress
+from lethe.unlearning.search import Found
 from model_registry import tags
 from model_registry.connection import connect, experiment_id
 from model_registry.lineage import DatasetUse, log_dataset_uses
 from model_registry.pull import PulledVersion
-from model_registry.run import log_params, unlearning_run
+from model_registry.run import unlearning_run
 from tasks.earlier import Earlier
+from tasks.ladder import Climb
 
 MIB = 1024 * 1024
 LISTED_REQUESTS = 20
@@ -35,7 +37,8 @@ class Record:
 
     `measured` is the same selection in the data set that is measured on, mostly the forget set's
     own. `earlier` is what the parent's line forgot before. `classes` names the model's logits in
-    order; `folder` holds the artifacts until they are logged and is removed afterwards.
+    order; `folder` holds the artifacts until they are logged and is removed afterwards. `climb` is
+    the ladder, of which this is step `at`; `search` is how the method's settings were found.
     """
 
     settings: Settings
@@ -51,6 +54,9 @@ class Record:
     experiment_id: str
     folder: Path
     started: datetime
+    climb: Climb
+    at: int
+    search: Found | None = None
 
     @property
     def forgotten(self) -> tuple[int, ...]:
@@ -106,8 +112,10 @@ def open_record(
     forget: ForgetSet,
     measured: ForgetSet,
     earlier: Earlier,
+    climb: Climb,
+    at: int,
 ) -> Iterator[Record]:
-    """Open the run that records a batch, and close it when the block ends."""
+    """Open the run that records step `at` of a batch's ladder, and close it when the block ends."""
     client = connect(settings)
     run_tags = {
         **deciding_tags(settings, batch, parent, method, forget),
@@ -116,6 +124,8 @@ def open_record(
         tags.GATES_KEY: gates_key(settings),
         tags.ORIGIN: "unlearned",
         tags.METHOD: method.name,
+        tags.RUNG: f"{at + 1} of {len(climb.ways)}",
+        tags.BECAUSE: climb.ways[at].because,
         tags.FORGET_KIND: forget.kind,
         tags.FORGET_ROWS: str(forget.count),
         tags.DATASET: forget.spec.dataset,
@@ -130,8 +140,7 @@ def open_record(
         unlearning_run(client, settings, name=name, run_tags=run_tags) as run_id,
         TemporaryDirectory(prefix="lethe-run-") as folder,
     ):
-        params = {"seed": settings.seed, "method": method.name, **method.model_dump(mode="json")}
-        log_params(client, run_id, params)
+        client.log_text(run_id, climb.model_dump_json(indent=2), tags.LADDER_FILE)
         log_dataset_uses(client, run_id, list(_uses(forget, measured)), parent.model_id)
         yield Record(
             settings=settings,
@@ -147,6 +156,8 @@ def open_record(
             experiment_id=experiment_id(client, settings),
             folder=Path(folder),
             started=datetime.now(UTC),
+            climb=climb,
+            at=at,
         )
 
 
@@ -172,8 +183,13 @@ def gates_key(settings: Settings) -> str:
 
 
 def method_key(settings: Settings, method: Method) -> str:
-    """SHA-256 over what decides the outcome of an edit beside parent and data."""
-    facts = [method.name, method.model_dump(mode="json"), settings.seed]
+    """SHA-256 over what decides the outcome of an edit beside parent and data.
+
+    Where settings are searched, the method is the one that the search begins with.
+    """
+    facts: list[object] = [method.name, method.model_dump(mode="json"), settings.seed]
+    if settings.unlearning.search_budget > 1 and getattr(method, "searches", None):
+        facts.append(settings.unlearning.search_budget)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

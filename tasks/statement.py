@@ -1,23 +1,30 @@
 """The statement of what was done, filled from a record and its outcome."""
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from lethe.audit.environment import running_code
 from lethe.audit.fields import flat_settings
 from lethe.audit.predicate import (
+    Choice,
     Code,
     Compute,
     Data,
     EvaluationData,
     Gate,
+    LeftOut,
     Method,
     Place,
     Predicate,
     Request,
+    Rung,
+    Search,
     Times,
+    Trial,
     Version,
 )
 from lethe.audit.receipt import fingerprints
@@ -65,6 +72,7 @@ def build_statement(
                 settings=flat_settings(record.method.model_dump(mode="json")),
                 seed=record.settings.seed,
             ),
+            choice=_choice(record, outcome),
             compute=Compute(
                 device=str(record.device),
                 seconds={
@@ -116,6 +124,49 @@ def _request(entry: Entry, record: Record, outcome: Outcome) -> Request:
         approved_by=entry.approvals,
         rows=None if own is None else own.count,
         recognised=None if own is None else own.share,
+    )
+
+
+def _choice(record: Record, outcome: Outcome) -> Choice:
+    """The ladder with what became of this step, and how its settings were found."""
+    ended: Literal["refused", "accepted"] = "refused" if outcome.refused else "accepted"
+    climb = record.climb.noted(record.at, ended, outcome.decision.reason, record.run_id)
+    return Choice(
+        facts=flat_settings(climb.facts),
+        rungs=tuple(
+            Rung(
+                method=way.method,
+                settings=flat_settings(way.options),
+                because=way.because,
+                outcome=way.outcome,
+                said=way.said,
+                run_id=way.run_id,
+            )
+            for way in climb.ways
+        ),
+        at=record.at,
+        left_out=tuple(LeftOut(method=o.method, because=o.because) for o in climb.left_out),
+        search=_search(record),
+    )
+
+
+def _search(record: Record) -> Search | None:
+    found = record.search
+    if found is None:
+        return None
+    return Search(
+        budget=record.settings.unlearning.search_budget,
+        trials=tuple(
+            Trial(
+                settings=flat_settings(one.options),
+                forgotten=one.forgotten,
+                drift=one.drift if math.isfinite(one.drift) else None,
+                score=one.score,
+            )
+            for one in found.trials
+        ),
+        best=found.best,
+        seconds=found.seconds,
     )
 
 

@@ -11,12 +11,13 @@ so it holds no ids of rows or people either.
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field
 
-from lethe.audit.predicate import Phase, Predicate
+from lethe.audit.predicate import Phase, Predicate, RungOutcome
 from lethe.audit.statement import Statement, canonical_bytes, digest
 from lethe.evaluation import evidence
 from lethe.evaluation.gates import GateThresholds
@@ -43,6 +44,13 @@ CAPTIONS = {
 }
 # Pictures of the hidden layers stand with their readings.
 INSIDE = ("relearn_curves", "layer_likeness")
+
+OUTCOMES: Mapping[RungOutcome, str] = {
+    "refused": "Refused.",
+    "accepted": "Accepted.",
+    "unable": "Could not be carried out.",
+    "not_tried": "Not tried.",
+}
 
 # What took the time that is compared with retraining; measuring comes on top of either.
 UNLEARNING: tuple[Phase, ...] = ("probe", "edit")
@@ -113,6 +121,7 @@ def render_report(report: ReportContent) -> str:
         pictures=[one for one in pictures if one[0].name not in INSIDE],
         links=report.links,
         listed=LISTED_REQUESTS,
+        outcomes=OUTCOMES,
         spent=sum(predicate.compute.seconds.get(phase, 0) for phase in UNLEARNING),
         digest=digest(report.statement),
         statement=json.dumps(json.loads(canonical_bytes(report.statement)), indent=2),

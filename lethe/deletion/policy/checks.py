@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
+from lethe.choosing import AUTO
 from lethe.deletion.policy.deadlines import BUILT_IN
 from lethe.deletion.policy.source import SIGNED
 
@@ -62,8 +63,11 @@ def _models(policy: "Policy") -> Iterator[str]:
         if name != ANY_MODEL and (not name or set(name) & set("@*?[")):
             yield f'models."{name}": must be the registered name alone, or "*" for all others'
         for place, rung in enumerate(rule.ladder):
-            if rung.method is not None and rung.method not in methods:
-                there = ", ".join(sorted(methods))
+            if rung.method == AUTO:
+                if rung.options is not None:
+                    yield f"models.{name}.ladder.{place}.options: auto chooses methods, it has none"
+            elif rung.method is not None and rung.method not in methods:
+                there = ", ".join([AUTO, *sorted(methods)])
                 yield f"models.{name}.ladder.{place}.method: is none of the methods {there}"
         for what in ("dataset", "class_"):
             approve = getattr(rule.approve_above, what)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lethe.choosing import AUTO, outline
 from lethe.deletion.ledger.types import ArrivalKind, Judgement
 from lethe.deletion.policy.allow import may_name_dataset, may_name_model
 from lethe.deletion.policy.errors import UnreadableTicketError
@@ -141,7 +142,10 @@ def _carried_out(policy: Policy, request: DeletionRequest, settings: Settings) -
     when = "at once" if rule.at_once else "with the next scheduled run"
     yield Step("carried out", when, f"{key}.at_once")
     yield Step("shares", _limits(rule), f"{key}.approve_above, refuse_above")
-    yield Step("ladder", _ladder(way), f"{key}.ladder")
+    yield from _ladder(way, request, f"{key}.ladder")
+    budget = settings.unlearning.search_budget
+    if budget > 1:
+        yield Step("search", f"up to {budget} trials before each edit", "unlearning.search_budget")
     moves = "the alias moves when the gates pass" if way.promote else "the alias stays"
     yield Step("promotion", f"{moves}; completed when {way.complete_when}", f"{key}.promote")
 
@@ -161,8 +165,15 @@ def _shares(shares: Shares) -> Iterator[tuple[str, float]]:
         yield "a class", shares.class_
 
 
-def _ladder(way: Plan) -> str:
-    return ", then ".join(_rung(rung) for rung in way.ladder)
+def _ladder(way: Plan, request: DeletionRequest, key: str) -> Iterator[Step]:
+    """The ladder on one line, and each step that `auto` may stand for on its own."""
+    yield Step("ladder", ", then ".join(_rung(rung) for rung in way.ladder), key)
+    if all(rung.method != AUTO for rung in way.ladder):
+        return
+    selection = request.forget.selection
+    kind = "samples" if selection is None else selection.kind
+    for place, words in enumerate(outline(kind), 1):
+        yield Step(f"auto, step {place}", words, key)
 
 
 def _rung(rung: Rung) -> str:

@@ -6,7 +6,7 @@
 - `plan`, when it is carried out: how, and what happens then.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -27,12 +27,15 @@ class Rung:
     """One step of the ladder.
 
     `options` are the method's settings, None for the method's own defaults. With `retrain` the
-    model is trained anew without the data, and `method` is "retrain".
+    model is trained anew without the data, and `method` is "retrain". The method "auto" stands for
+    the steps that follow from the facts of the request (`lethe.choosing`). `because` says who
+    named it, for the record.
     """
 
     method: str
     options: dict[str, Any] | None = None
     retrain: bool = False
+    because: str = field(default="it was named for this request", compare=False)
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def plan(policy: Policy, model: str, settings: Settings) -> Plan:
         settings: give the method, its options and `promote` where the policy does not.
     """
     rule = policy.model_rule(model)
-    own = Rung(settings.unlearning.method, dict(settings.unlearning.options))
+    own = own_rung(settings)
     return Plan(
         promote=settings.models.promote if rule.promote is None else rule.promote,
         complete_when=rule.complete_when,
@@ -148,9 +151,17 @@ def plan(policy: Policy, model: str, settings: Settings) -> Plan:
     )
 
 
+def own_rung(settings: Settings) -> Rung:
+    """The method of the settings."""
+    chosen = settings.unlearning
+    because = "it is the method of the settings"
+    return Rung(chosen.method, dict(chosen.options), because=because)
+
+
 def _rung(rule: RungRule, own: Rung) -> Rung:
+    because = "it is a step of the policy's ladder"
     if rule.method is None:
-        return Rung(RETRAIN, retrain=True)
+        return Rung(RETRAIN, retrain=True, because=because)
     if rule.options is None and rule.method == own.method:
-        return own
-    return Rung(rule.method, rule.options)
+        return replace(own, because=because)
+    return Rung(rule.method, rule.options, because=because)

@@ -92,7 +92,7 @@ class RungRule(Part):
     """One step of a model's ladder: a method, or retraining."""
 
     method: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="name of an unlearning method"
+        default=None, description="name of an unlearning method, or `auto`"
     )
     options: dict[str, Any] | None = Field(
         default=None,

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 from reports import Page, a_request, content, write_statement
 
-from lethe.audit.statement import digest
+from lethe.audit.predicate import Choice
+from lethe.audit.statement import Statement, digest
 from lethe.evaluation.gates import GateThresholds
 from lethe.evaluation.plots import curves, save
 from lethe.evaluation.report import Link, Picture, ReportContent, render_report
@@ -153,3 +154,58 @@ def test_a_batch_shows_what_is_left_of_each_request_and_counts_those_it_does_not
     assert "the first 50 requests" in html
     assert "DPO-49" in table
     assert "49.0" in table
+
+
+CHOICE = Choice.model_validate(
+    {
+        "facts": {"kind": "class", "rows": 137},
+        "rungs": (
+            {"method": "delete", "because": "It is first.", "outcome": "refused",
+             "said": "Too much <b>was</b> lost.", "run_id": "aaaa"},
+            {"method": "pte", "settings": {"epochs": 9}, "because": "It is next.",
+             "outcome": "accepted", "run_id": "RUN"},
+            {"method": "retrain", "because": "It is last.", "outcome": "not_tried"},
+        ),
+        "at": 1,
+        "left_out": ({"method": "ssd", "because": "there is no card"},),
+        "search": {
+            "budget": 4,
+            "trials": (
+                {"settings": {}, "forgotten": 1.0, "drift": 0.25, "score": 0.2},
+                {"settings": {"epochs": 9}, "forgotten": 1.0, "drift": 0.125, "score": 0.111},
+                {"settings": {"epochs": 1}, "forgotten": 0.0, "drift": None, "score": 2.0},
+            ),
+            "best": 1,
+            "seconds": 1.5,
+        },
+    }
+)  # fmt: skip
+
+
+def test_the_ladder_is_told_step_by_step_with_the_search(evaluation):
+    plain = content(evaluation)
+    run = plain.statement.predicate.run_id
+    rungs = tuple(
+        rung.model_copy(update={"run_id": run}) if rung.outcome == "accepted" else rung
+        for rung in CHOICE.rungs
+    )
+    choice = CHOICE.model_copy(update={"rungs": rungs})
+    said = Statement.of(plain.statement.predicate.model_copy(update={"choice": choice}))
+    page = Page(render_report(plain.model_copy(update={"statement": said})))
+    assert page.open == []
+    for words in (
+        "This is step 2 of 3",
+        "Too much <b>was</b> lost.",
+        "Run aaaa",
+        "It is last.",
+        "Not tried.",
+        "Left out: ssd, since there is no card.",
+        "3 trials in 1.50",
+        "number 2 was taken",
+        "failed",
+    ):
+        assert words in page.text, words
+
+
+def test_a_record_of_before_says_nothing_of_a_ladder(report):
+    assert "How it came to this method" not in render_report(report)

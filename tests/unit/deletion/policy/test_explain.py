@@ -3,6 +3,7 @@ from dataclasses import asdict
 
 import pytest
 
+from lethe.choosing import outline
 from lethe.deletion.policy.explain import explain
 from lethe.deletion.policy.fields import TicketFields
 from lethe.settings import Settings
@@ -136,3 +137,25 @@ def test_an_explanation_says_what_the_judgement_says(policy_of, request_of, now)
     assert found.leads_to == "approved"
     assert found.policy == policy.label
     assert finding(found, "answer") == "none"
+
+
+AUTO = POLICY.replace('ladder = [ {method = "pte"', 'ladder = [ {method = "auto"}, {method = "pte"')
+
+
+def test_what_auto_may_try_is_told_step_by_step_before_anything_runs(policy_of, now):
+    budget = Settings(unlearning={"search_budget": 6})
+    found = explain(policy_of(AUTO), "hub", ticket(), now=now, settings=budget)
+    assert finding(found, "ladder") == "auto, then pte (edited_share = 0.6), then retrain"
+    told = [step.finding for step in found.steps if step.step.startswith("auto, step")]
+    assert told == list(outline("class"))
+    assert finding(found, "search") == "up to 6 trials before each edit"
+
+
+def test_auto_in_the_settings_is_told_too_and_depends_on_what_is_selected(policy_of, now):
+    auto = Settings(unlearning={"method": "auto"})
+    for form, kind in (({}, "class"), ({"classes": "", "subjects": "1, 2"}, "subject")):
+        asked = ticket(model="careful", **form)
+        found = explain(policy_of(POLICY), "hub", asked, now=now, settings=auto)
+        told = [step.finding for step in found.steps if step.step.startswith("auto, step")]
+        assert told == list(outline(kind)), found
+        assert all(step.step != "search" for step in found.steps)
