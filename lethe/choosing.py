@@ -121,10 +121,10 @@ _ORDER: Final[Mapping[Kind, tuple[_Candidate, ...]]] = MappingProxyType(
     {
         "class": (
             _Candidate("pte", "it costs retained classes least and needs the forget rows alone"),
-            _Candidate("delete", "it costs little more than pte, and holds by another loss"),
+            _Candidate("delete", "it is next in cost, and holds by another loss"),
             _Candidate(
                 "boundary_shrink",
-                "it is next in cost among the methods that need the forget rows alone",
+                "it is next in cost after delete",
                 (_NO_RETRAINING,),
             ),
             _Candidate(

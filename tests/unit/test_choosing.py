@@ -1,7 +1,7 @@
 """A table of facts and the ladder that follows from them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lethe.choosing import RETRAIN, Facts, choose, chosen_methods, outline
@@ -48,6 +48,7 @@ def test_facts_lead_to_this_ladder(kind, changes, methods):
     assert [rung.method for rung in choose(facts(kind, **changes)).rungs] == methods
 
 
+@settings(deadline=None)  # the first one imports the methods
 @given(ANY)
 def test_every_ladder_has_a_rung_that_can_do_it_and_says_why_of_every_method(known):
     ladder = choose(known)
