@@ -161,6 +161,8 @@ def test_tags_and_artifacts_are_listed_and_nothing_else():
         tags.STATEMENT_FILE,
         tags.EVALUATION_FILE,
         tags.LINEAGE_FILE,
+        tags.LADDER_FILE,
+        tags.SEARCH_FILE,
     ):
         assert f"| `{artifact}` |" in text
     assert f"| `{tags.PLOTS_FOLDER}/` |" in text
