@@ -1,4 +1,4 @@
-"""The tables of docs/methods/pte.md and docs/evaluation.md, from the files in benchmarks/results.
+"""The tables of docs/methods/pte.md, docs/methods/prune.md and docs/evaluation.md, from results.
 
     python benchmarks/tables.py
 
@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ DATA = ("digits", "cwru", "watch", "fashion_mnist")
 
 def main() -> int:
     """Print every table."""
-    tables = (class_forgetting, ablation, inside, controls, cost)
+    tables = (class_forgetting, ablation, inside, intensity, quarantine, controls, cost)
     print("\n\n".join(table() for table in tables))
     return 0
 
@@ -99,6 +99,40 @@ def inside() -> str:
     return _table(head, rows)
 
 
+def intensity() -> str:
+    """One row per method, intensity and data set; the hypervolume of all at the full one."""
+    head = (
+        "data",
+        "method",
+        "intensity",
+        "recognised, training",
+        "forgetting",
+        "fidelity",
+        "front",
+        "hypervolume: this alone",
+        "all",
+    )
+    rows = []
+    for name, result in _results("intensity"):
+        for method, found in result["summary"].items():
+            for line in found["lines"]:
+                full = line["intensity"] == 1
+                rows.append(
+                    (
+                        name,
+                        f"`{method}`",
+                        f"{line['intensity']:g}",
+                        f"{line['recognised_train']:.1f}",
+                        f"{line['forgetting']:.1f}",
+                        f"{line['fidelity']:.2f}",
+                        "yes" if line["front"] else "no",
+                        _interval(found["hypervolume_full_alone"]) if full else "",
+                        _interval(found["hypervolume"]) if full else "",
+                    )
+                )
+    return _table(head, rows)
+
+
 def controls() -> str:
     """One row per network whose verdict is known, and PTE's, and data set."""
     head = (
@@ -138,9 +172,45 @@ def cost() -> str:
     return _table(head, rows)
 
 
+def quarantine() -> str:
+    """One row per data set and kind of block: how much is blocked, how fast, at what cost."""
+    head = (
+        "data",
+        "asked for, reach",
+        "seconds, mean / worst",
+        "regions, mean",
+        "rows blocked / certified, mean",
+        "held-out rows blocked, mean / least",
+        "loss, mean / worst",
+    )
+    rows = []
+    for name, result in _results("quarantine"):
+        for case in result["summary"]:
+            unseen = case["blocked_held_out_mean"]
+            losses = [case[f"retained_held_out_loss_{which}"] for which in ("mean", "worst")]
+            rows.append(
+                (
+                    name,
+                    f"{case['asked']}, {case['reach']}",
+                    f"{case['seconds_mean']:.2f} / {case['seconds_worst']:.2f}",
+                    f"{case['regions_mean']:.0f}",
+                    f"{case['blocked_mean']:.1f} / {case['certified_mean']:.1f} %",
+                    "none asked for"
+                    if unseen is None
+                    else f"{unseen:.1f} / {case['blocked_held_out_least']:.1f} %",
+                    " / ".join(f"{loss + 0.0:+.2f}" for loss in losses),
+                )
+            )
+    return _table(head, rows)
+
+
 def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     return f"{statistics.fmean(known):.2f}" if known else "cannot tell"
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:.3f} ± {found['half_width']:.3f}"
 
 
 def _counted(values: Iterable[str]) -> str:

@@ -17,8 +17,8 @@ from lethe.errors import MethodError
 from lethe.unlearning.layers import output_layer
 from lethe.unlearning.losses import push_cross_entropy
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
-from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 
 class BoundaryExpand(RowEdit):
@@ -42,7 +42,7 @@ class BoundaryExpand(RowEdit):
         Raises:
             MethodError: if the model cannot forget the classes, or its last layer is not linear.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         first = next(forget.rows.batches(1)).x.to(context.device)
         name = output_layer(found.model, first)
         row = torch.empty_like(_linear(found.model, name).weight[:1], device="cpu")
@@ -67,7 +67,7 @@ class BoundaryExpand(RowEdit):
             return push_cross_entropy(logits, torch.full_like(logits[:, 0], classes).long())
 
         plan = Plan(push, self.edited_share, outputs=classes)
-        edit = edit_rows(wider, forget, context, self, plan)
+        edit = edit_rows(wider, forget, instructions, context, self, plan=plan)
         narrow(_linear(edit.model, name), classes)
         return edit
 

@@ -24,8 +24,8 @@ from lethe.unlearning.method import (
     Searches,
 )
 from lethe.unlearning.random_labels import toward
-from lethe.unlearning.row_edit import Plan, RowEdit, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 
 class BoundaryShrink(RowEdit):
@@ -52,7 +52,7 @@ class BoundaryShrink(RowEdit):
         Raises:
             MethodError: if the model cannot forget the classes, or the rows are constant.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         scale = probes.data_scale(forget.rows, self.batch_size)
         probes.check_scale(scale)
         logits = torch.empty_like(found.logits)
@@ -85,4 +85,6 @@ class BoundaryShrink(RowEdit):
         """
         check_instructions(instructions, forget, self.name, ("labels",))
         push = toward(instructions.tensors["labels"])
-        return edit_rows(model, forget, context, self, Plan(push, self.edited_share))
+        return edit_rows(
+            model, forget, instructions, context, self, plan=Plan(push, self.edited_share)
+        )

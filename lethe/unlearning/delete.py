@@ -21,8 +21,8 @@ from lethe.unlearning.method import (
     Need,
     Searches,
 )
-from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 
 class Delete(RowEdit):
@@ -49,7 +49,7 @@ class Delete(RowEdit):
         Raises:
             MethodError: if the model cannot forget the classes.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         second = found.logits.masked_fill(found.barred, -float("inf")).argmax(1)
         counts = second.bincount(minlength=len(found.outputs)).tolist()
         return found.instructions({"teacher_logits": found.logits}, instructed=counts)
@@ -70,4 +70,4 @@ class Delete(RowEdit):
             return pull_teacher_only(logits, said, sample.barred[0], self.temperature)
 
         plan = Plan(push, self.edited_share, repair_epochs=self.repair_epochs)
-        return edit_rows(model, forget, context, self, plan)
+        return edit_rows(model, forget, instructions, context, self, plan=plan)

@@ -13,7 +13,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lethe.unlearning.influence import Weights, influence_weights
 from lethe.unlearning.method import (
     Context,
     Edit,
@@ -23,8 +22,8 @@ from lethe.unlearning.method import (
     Need,
     Searches,
 )
-from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 
 def bounded_ascent(logits: Tensor, barred: Tensor, bound: float = 1.0) -> Tensor:
@@ -51,30 +50,24 @@ class GradientAscent(RowEdit):
         "weights": ("uniform", "influence"),
     }
 
-    weights: Weights = Field(default="uniform", description="of the rows: equal or by influence")
-    top: float = Field(
-        default=0.5, gt=0, le=1, description="share of the rows that influence weighs at all"
-    )
     bound: float = Field(
         default=1.0, gt=0, description="loss at which a row is let go, in uniform guesses"
+    )
+    intensity: float = Field(
+        default=1.0, ge=0, le=1, description="from unchanged (0) to fully forgotten (1)"
     )
     edited_share: float = Field(
         default=1.0, gt=0, le=1, description="share of the layers that change, from the output"
     )
 
     def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
-        """Weigh the rows.
+        """Ask the original about every row, and weigh the rows if they are to be.
 
         Raises:
             MethodError: if the model cannot forget them.
         """
-        found = survey(model, forget, context, self.batch_size)
-        weights = torch.ones(len(forget.rows))
-        if self.weights == "influence":
-            weights = influence_weights(
-                found.model, forget, found.outputs, top=self.top, batch_size=self.batch_size
-            )
-        return found.instructions({"weights": weights}, weighed=int((weights > 0).sum()))
+        found = survey_rows(self, model, forget, context)
+        return found.instructions({"teacher_logits": found.logits})
 
     def edit(
         self, model: nn.Module, forget: ForgetTarget, instructions: Instructions, context: Context
@@ -84,11 +77,11 @@ class GradientAscent(RowEdit):
         Raises:
             MethodError: if the instructions belong to other rows, or the edit diverges.
         """
-        check_instructions(instructions, forget, self.name, ("weights",))
-        weights = instructions.tensors["weights"]
+        check_instructions(instructions, forget, self.name, ("teacher_logits",))
+        teacher = instructions.tensors["teacher_logits"]
 
         def push(_: nn.Module, sample: Sample, logits: Tensor) -> Tensor:
-            ascent = bounded_ascent(logits, sample.barred, self.bound)
-            return weights[sample.positions].to(ascent.device) * ascent
+            return bounded_ascent(logits, sample.barred, self.bound)
 
-        return edit_rows(model, forget, context, self, Plan(push, self.edited_share))
+        plan = Plan(push, self.edited_share, intensity=self.intensity, teacher=teacher)
+        return edit_rows(model, forget, instructions, context, self, plan=plan)

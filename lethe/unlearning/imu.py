@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lethe.unlearning.gradient_ascent import bounded_ascent
-from lethe.unlearning.influence import influence_weights
+from lethe.unlearning.influence import Weights
 from lethe.unlearning.layers import output_layer
 from lethe.unlearning.method import (
     Context,
@@ -26,8 +26,8 @@ from lethe.unlearning.method import (
     Need,
     Searches,
 )
-from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 HEAD_ONLY = 1e-9  # a share of the layers that is one layer for any number of them
 
@@ -44,9 +44,7 @@ class IMU(RowEdit):
     }
 
     scope: Literal["head", "all"] = Field(default="head", description="layers that change")
-    top: float = Field(
-        default=0.5, gt=0, le=1, description="share of the rows that influence weighs at all"
-    )
+    weights: Weights = Field(default="influence", description="of the rows: equal or by influence")
     sparsity: float = Field(
         default=0.2, ge=0, description="weight of the L1 norm of the output layer"
     )
@@ -64,16 +62,9 @@ class IMU(RowEdit):
         Raises:
             MethodError: if the model cannot forget them, or its last layer is not linear.
         """
-        found = survey(model, forget, context, self.batch_size)
-        weights = influence_weights(
-            found.model, forget, found.outputs, top=self.top, batch_size=self.batch_size
-        )
+        found = survey_rows(self, model, forget, context)
         first = next(forget.rows.batches(1)).x.to(context.device)
-        return found.instructions(
-            {"weights": weights},
-            weighed=int((weights > 0).sum()),
-            output_layer=output_layer(found.model, first),
-        )
+        return found.instructions({}, output_layer=output_layer(found.model, first))
 
     def edit(
         self, model: nn.Module, forget: ForgetTarget, instructions: Instructions, context: Context
@@ -83,13 +74,11 @@ class IMU(RowEdit):
         Raises:
             MethodError: if the instructions belong to other rows, or the edit diverges.
         """
-        check_instructions(instructions, forget, self.name, ("weights",))
-        weights = instructions.tensors["weights"]
+        check_instructions(instructions, forget, self.name)
         name = str(instructions.facts["output_layer"])
 
         def push(_: nn.Module, sample: Sample, logits: Tensor) -> Tensor:
-            ascent = bounded_ascent(logits, sample.barred, self.bound)
-            return weights[sample.positions].to(ascent.device) * ascent
+            return bounded_ascent(logits, sample.barred, self.bound)
 
         def hold(student: nn.Module) -> Mapping[str, Tensor]:
             head = student.get_submodule(name)
@@ -98,4 +87,4 @@ class IMU(RowEdit):
 
         share = 1.0 if self.scope == "all" else HEAD_ONLY
         plan = Plan(push, share, hold=hold, held=("sparsity",))
-        return edit_rows(model, forget, context, self, plan)
+        return edit_rows(model, forget, instructions, context, self, plan=plan)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.probes import check_scale, data_scale
-from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 
 def slope(
@@ -76,7 +76,7 @@ class JiT(RowEdit):
         Raises:
             MethodError: if the model cannot forget the rows, or they are constant.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         scale = data_scale(forget.rows, self.batch_size)
         check_scale(scale)
         return found.instructions({}, scale=scale)
@@ -103,4 +103,6 @@ class JiT(RowEdit):
                 generator=generator,
             )
 
-        return edit_rows(model, forget, context, self, Plan(push, self.edited_share))
+        return edit_rows(
+            model, forget, instructions, context, self, plan=Plan(push, self.edited_share)
+        )

@@ -28,8 +28,8 @@ from lethe.unlearning.method import (
     Searches,
 )
 from lethe.unlearning.random_labels import draw_labels
-from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import Survey, check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import Survey, check_instructions
 
 FREE = "free."
 
@@ -68,7 +68,7 @@ class L2UL(RowEdit):
         Raises:
             MethodError: if the model cannot forget the rows, or they are constant.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         scale = probes.data_scale(forget.rows, self.batch_size)
         probes.check_scale(scale)
         x, labels, made = self._examples(found, forget, context, self.epsilon * scale)
@@ -155,4 +155,4 @@ class L2UL(RowEdit):
             return {"adversarial": self.adversarial_weight * adversarial, **terms}
 
         plan = Plan(push, self.edited_share, hold=hold, held=("adversarial", "importance"))
-        return edit_rows(model, forget, context, self, plan)
+        return edit_rows(model, forget, instructions, context, self, plan=plan)

@@ -51,6 +51,12 @@ def pull_teacher_only(
     return temperature**2 * F.kl_div(student, target, reduction="none", log_target=True).sum(1)
 
 
+def pull_rows(logits: Tensor, teacher: Tensor, barred: Tensor) -> Tensor:
+    """KL(q~ || p~) without what each row is barred from, (B, K); with one class left it is 0."""
+    student, target = (z.masked_fill(barred, -math.inf).log_softmax(1) for z in (logits, teacher))
+    return (target.exp() * (target - student)).masked_fill(barred, 0).sum(1)
+
+
 def _kl(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     student = (logits / temperature).log_softmax(1)
     target = (teacher / temperature).log_softmax(1)

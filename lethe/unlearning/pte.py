@@ -25,6 +25,7 @@ from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import forget_mask
 from lethe.unlearning.inside import InsideAim, aim
+from lethe.unlearning.intensity import pivot_of, unchanged
 from lethe.unlearning.layers import unfreeze_last
 from lethe.unlearning.method import (
     Context,
@@ -35,7 +36,7 @@ from lethe.unlearning.method import (
     Need,
     Searches,
 )
-from lethe.unlearning.push_pull import Material, Objective, Reference, push_pull
+from lethe.unlearning.push_pull import CURVES, Material, Objective, Reference, push_pull
 from lethe.unlearning.schedule import Schedule
 
 TENSORS = frozenset(
@@ -87,6 +88,9 @@ class PTE(BaseModel):
     )
     inside_weight: float = Field(default=1.0, ge=0, description="weight of that")
 
+    intensity: float = Field(
+        default=1.0, ge=0, le=1, description="from unchanged (0) to fully forgotten (1)"
+    )
     edited_share: float = Field(
         default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
     )
@@ -108,6 +112,8 @@ class PTE(BaseModel):
     def _pushes_or_pulls(self) -> Self:
         if self.push == self.pull == "none":
             raise ValueError("push and pull cannot both be none")
+        if self.intensity < 1 and (self.push == "none" or self.pull != "masked"):
+            raise ValueError("an intensity below 1 needs a push, and the pull `masked`")
         return self
 
     def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
@@ -204,10 +210,13 @@ class PTE(BaseModel):
             MethodError: if the instructions belong to other rows, or the edit diverges.
         """
         started = time.perf_counter()
+        pivot = pivot_of(self.intensity, self.target)
         student = copy.deepcopy(model).to(context.device).eval()
         flags = {name: weight.requires_grad for name, weight in student.named_parameters()}
         forgotten = forget_mask(student, forget, context.device)
         material = self._material(forget, instructions, forgotten.cpu())
+        if self.intensity == 0:
+            return unchanged(model, CURVES)
         first = next(forget.rows.batches(1)).x.to(context.device)
         inside = None
         if self.inside != "none":
@@ -220,14 +229,14 @@ class PTE(BaseModel):
         outcome = push_pull(
             student,
             material,
-            replace(self._objective(forgotten), inside=inside),
+            replace(self._objective(forgotten), inside=inside, pivot=pivot),
             Schedule(
                 epochs=max(self.epochs, math.ceil(self.least_steps / steps_per_epoch)),
                 repair_epochs=self.repair_epochs,
                 learning_rate=self.learning_rate,
                 growth=self.growth,
                 batch_size=self.batch_size,
-                target=self.target,
+                target=self.target if pivot is None else pivot.allowed,
             ),
             device=context.device,
             seed=context.seed,
@@ -241,7 +250,7 @@ class PTE(BaseModel):
             curves=outcome.curves,
             epochs=len(outcome.curves["loss"]),
             seconds=time.perf_counter() - started,
-            stopped=outcome.stopped,
+            stopped=outcome.stopped if pivot is None else pivot.sentence(outcome),
         )
 
     def _material(

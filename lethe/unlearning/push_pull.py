@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lethe.data.rows import Rows
 from lethe.unlearning.inside import Inside
+from lethe.unlearning.intensity import Pivot, restoring
 from lethe.unlearning.layers import with_features
 from lethe.unlearning.method import Progress
 from lethe.unlearning.schedule import Outcome, Schedule, until_forgotten
@@ -51,7 +52,7 @@ class Material:
 class Objective:
     """Push on (logits, instructions), pull on (logits, the original's logits); one value per row.
 
-    A term that is None is left out.
+    A term that is None is left out, and so is the pivot of an edit at full intensity.
     """
 
     push: Callable[[Tensor, Tensor], Tensor] | None
@@ -60,6 +61,7 @@ class Objective:
     pull_weight: float
     push_on_probes: bool
     inside: Inside | None = None
+    pivot: Pivot | None = None
 
 
 class _Step(NamedTuple):
@@ -129,14 +131,19 @@ def _update(
         for student_logits, part in zip((clean, probes, anchors), parts, strict=True):
             if len(student_logits):
                 pull = pull + objective.pull(student_logits, part.logits).mean()
-    loss = objective.push_weight * push + objective.pull_weight * pull
+    away, hold = objective.push_weight * push, objective.pull_weight * pull
+    loss = away + hold
     if moved is not None and objective.inside is not None:
-        loss = loss + objective.inside.weight * moved
+        inside = objective.inside.weight * moved
+        away, loss = away + inside, loss + inside
+    count = len(clean)
+    recognised = forgotten[clean.argmax(1)].float().mean()
+    if objective.pivot is not None:
+        back = restoring(clean, step.rows.logits).mean()
+        loss = objective.pivot.loss(recognised, away=away, hold=hold, back=back)
     optimizer.zero_grad()
     torch.autograd.backward(loss)
     optimizer.step()
-    count = len(clean)
-    recognised = forgotten[clean.argmax(1)].float().mean()
     values = torch.stack((loss, push, pull, recognised, torch.ones_like(zero)))
     return values.detach() * count
 

@@ -22,8 +22,8 @@ from lethe.unlearning.method import (
     Need,
     Searches,
 )
-from lethe.unlearning.row_edit import Plan, Push, RowEdit, Sample, edit_rows
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.row_edit import Plan, Push, RowEdit, Sample, edit_rows, survey_rows
+from lethe.unlearning.survey import check_instructions
 
 
 def draw_labels(barred: Tensor, seed: int, each: int = 1) -> Tensor:
@@ -61,7 +61,7 @@ class RandomLabels(RowEdit):
         Raises:
             MethodError: if the model cannot forget them.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         labels = draw_labels(found.barred, context.seed)[:, 0]
         counts = labels.bincount(minlength=len(found.outputs)).tolist()
         return found.instructions({"labels": labels}, instructed=counts)
@@ -76,4 +76,6 @@ class RandomLabels(RowEdit):
         """
         check_instructions(instructions, forget, self.name, ("labels",))
         push = toward(instructions.tensors["labels"])
-        return edit_rows(model, forget, context, self, Plan(push, self.edited_share))
+        return edit_rows(
+            model, forget, instructions, context, self, plan=Plan(push, self.edited_share)
+        )

@@ -27,8 +27,8 @@ from lethe.unlearning.method import (
     Searches,
 )
 from lethe.unlearning.random_labels import draw_labels, toward
-from lethe.unlearning.row_edit import Plan, RowEdit, edit_rows
-from lethe.unlearning.survey import Survey, check_instructions, survey
+from lethe.unlearning.row_edit import Plan, RowEdit, edit_rows, survey_rows
+from lethe.unlearning.survey import Survey, check_instructions
 
 MASK = "mask."
 
@@ -57,7 +57,7 @@ class SalUnForgetOnly(RowEdit):
         Raises:
             MethodError: if the model cannot forget the rows.
         """
-        found = survey(model, forget, context, self.batch_size)
+        found = survey_rows(self, model, forget, context)
         labels = draw_labels(found.barred, context.seed)[:, 0]
         saliency = self._saliency(model, found, forget, context)
         masks = salient(saliency, self.salient_share)
@@ -115,7 +115,7 @@ class SalUnForgetOnly(RowEdit):
 
         push = toward(instructions.tensors["labels"])
         plan = Plan(push, self.edited_share, after_step=restore)
-        return edit_rows(model, forget, context, self, plan)
+        return edit_rows(model, forget, instructions, context, self, plan=plan)
 
 
 def salient(saliency: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

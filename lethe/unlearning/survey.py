@@ -13,13 +13,16 @@ from lethe.errors import MethodError
 from lethe.unlearning.classes import barred, barred_outputs
 from lethe.unlearning.method import Context, ForgetTarget, Instructions
 
+WEIGHTS = "weights"  # name of the rows' weights among the tensors
+
 
 @dataclass(frozen=True)
 class Survey:
     """The frozen original on the context's device, and what it says.
 
     `outputs` (K,), on the device, are barred for every row. `logits` (n, K) and `labels` (n,) are
-    by position, on the CPU; `started` is a reading of `time.perf_counter`.
+    by position, on the CPU; so are `weights` (n,), where rows are weighed. `started` is a reading
+    of `time.perf_counter`.
     """
 
     model: nn.Module
@@ -27,6 +30,7 @@ class Survey:
     logits: Tensor
     labels: Tensor
     started: float
+    weights: Tensor | None = None
 
     @property
     def barred(self) -> Tensor:
@@ -37,6 +41,9 @@ class Survey:
         """What a probe hands on, with what every probe counts."""
         rows = torch.arange(len(self.labels))
         known = self.barred[rows, self.logits.argmax(1)]
+        if self.weights is not None:
+            tensors = {**tensors, WEIGHTS: self.weights}
+            facts["weighed"] = int((self.weights > 0).sum())
         return Instructions(
             tensors={name: tensor.cpu() for name, tensor in tensors.items()},
             facts={

@@ -1,4 +1,4 @@
-"""Gradient ascent climbs the cross-entropy up to its bound and weighs rows as it is told."""
+"""Gradient ascent climbs the cross-entropy up to its bound."""
 
 import math
 
@@ -6,9 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lethe.data.rows import TensorRows
-from lethe.unlearning.gradient_ascent import GradientAscent, bounded_ascent
-from lethe.unlearning.method import Context, ForgetTarget, Instructions
+from lethe.unlearning.gradient_ascent import bounded_ascent
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0]], dtype=torch.float64)
 BARRED = torch.tensor([[True, False, False], [True, False, False]])
@@ -35,15 +33,3 @@ def test_two_classes_are_one_mass():
     barred = torch.tensor([[True, True, False]])
     mass = LOGITS[:1].softmax(1)[0, :2].sum().log().item()
     assert bounded_ascent(LOGITS[:1], barred).item() == pytest.approx(mass + math.log(3))
-
-
-def test_a_row_without_weight_is_not_pushed():
-    model = nn.Linear(2, 2, bias=False)
-    with torch.no_grad():
-        model.weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
-    forget = ForgetTarget(TensorRows(torch.eye(2), torch.tensor([0, 0])), "class", (0,))
-    method = GradientAscent(epochs=1, least_steps=1)
-    weights = Instructions({"weights": torch.tensor([2.0, 0.0])}, {"rows": 2})
-    edited = method.edit(model, forget, weights, Context()).model.weight
-    assert torch.equal(edited[:, 1], model.weight[:, 1])
-    assert not torch.equal(edited[:, 0], model.weight[:, 0])

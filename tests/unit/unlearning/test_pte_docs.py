@@ -22,6 +22,7 @@ EVALUATION = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
         ("class_forgetting", PAGE),
         ("ablation", PAGE),
         ("inside", PAGE),
+        ("intensity", PAGE),
         ("controls", EVALUATION),
         ("cost", EVALUATION),
     ],
