@@ -44,7 +44,8 @@ def unlearn(
     ground: Annotated[str, typer.Option(help="Ground of the request.")] = "unspecified",
     ticket: Annotated[str | None, typer.Option(help="Key of the ticket.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="Unlearning method; default: unlearning.method.")
+        str | None,
+        typer.Option(help="Unlearning method, retrain or auto; default: unlearning.method."),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Setting of the method, NAME=VALUE; repeatable.")
