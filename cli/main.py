@@ -17,6 +17,7 @@ from cli import (
     intake,
     model,
     policy,
+    quarantine,
     requests,
     train,
     ui,
@@ -37,6 +38,7 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("unlearn")(unlearn.unlearn)
 app.add_typer(requests.app, name="requests")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("intake")(intake.intake)
 app.add_typer(policy.app, name="policy")
 app.command("evaluate")(evaluate.evaluate)

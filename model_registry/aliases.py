@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lethe.errors import ModelError
 from model_registry import tags
-from model_registry.lineage import ancestry
+from model_registry.lineage import ancestry, beneath
 from model_registry.tags import CANDIDATE
 from model_registry.version import VersionRef, find_version
 
@@ -19,7 +19,8 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
     """Move the alias from the successor's parent, or an earlier version of its line, to it.
 
     Only from its own line: if somebody moved the alias elsewhere, it stays where it is. From an
-    earlier version because several edits may have come between that nobody promoted.
+    earlier version because several edits may have come between that nobody promoted; from a
+    quarantine of one too, which stands in for it.
 
     Returns:
         Whether the alias moved, or was there already.
@@ -39,7 +40,8 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
             f"{successor} came from no other version, so there is no alias to take over. Nothing "
             f"was changed. Set one with MLflow itself, or name a version that Lethe unlearned."
         )
-    if record.tags.get(tags.ORIGIN) == "unlearned" and tags.STATEMENT not in record.tags:
+    made = record.tags.get(tags.ORIGIN) in {"unlearned", "quarantined"}
+    if made and tags.STATEMENT not in record.tags:
         raise ModelError(
             f"{successor} has no statement: the run that made it was cut short. The alias "
             f"{alias!r} stays where it is. Finish it with "
@@ -48,7 +50,7 @@ def promote(client: "MlflowClient", successor: VersionRef, alias: str) -> bool:
     now = _alias_target(client, successor.name, alias)
     if now != successor.number:
         line = {int(older.version) for older in ancestry(client, successor)}
-        if now not in line:
+        if now is None or beneath(client, VersionRef(successor.name, now)).number not in line:
             return False
         client.set_registered_model_alias(successor.name, alias, str(successor.number))
     note_promotion(client, successor, alias)

@@ -103,6 +103,19 @@ def already_forgotten(
     return None
 
 
+def beneath(client: "MlflowClient", ref: VersionRef) -> VersionRef:
+    """The version that a quarantine was put on; any other version itself.
+
+    A quarantine changes no weight and is nobody's parent: what is edited, and whose place a
+    successor takes, is the version under it.
+    """
+    record = client.get_model_version(ref.name, str(ref.number))
+    parent = record.tags.get(tags.PARENT)
+    if tags.QUARANTINE not in record.tags or parent is None:
+        return ref
+    return parse_number(parent)
+
+
 def newest_of_line(client: "MlflowClient", reference: str) -> str:
     """The unpromoted successor of the version that an alias is on, else the reference itself.
 
@@ -123,7 +136,7 @@ def newest_of_line(client: "MlflowClient", reference: str) -> str:
     newest = VersionRef(ref.name, int(candidate.version))
     finished = tags.STATEMENT in candidate.tags and tags.ROLLED_BACK_AT not in candidate.tags
     line = {int(record.version) for record in ancestry(client, newest)}
-    return str(newest) if finished and ref.number in line else reference
+    return str(newest) if finished and beneath(client, ref).number in line else reference
 
 
 def refused_run(

@@ -8,6 +8,7 @@ from lethe.evaluation.feature_level.readings import Network
 from lethe.evaluation.results import Evaluation, Part
 from lethe.models.device import pick_device
 from lethe.models.fresh import fresh_network
+from lethe.patching.network import Patched
 from lethe.settings import Settings
 from model_registry.pull import PulledVersion
 
@@ -21,10 +22,12 @@ def with_features(
     *,
     retrained: nn.Module | None = None,
 ) -> Evaluation:
-    """The evaluation with the feature level added; as it is where that is switched off.
+    """The evaluation with the feature level added; without it where that is switched off.
 
     Positions are measured from the retrained network, or else from one with fresh weights.
     """
+    if isinstance(successor, Patched):  # its hidden layers are those of the network below
+        return evaluation.model_copy(update={"patched": True})
     if not settings.evaluation.feature_level:
         return evaluation
     networks: dict[Network, nn.Module] = {"original": parent.network, "successor": successor}

@@ -14,6 +14,7 @@ from lethe.data.forget_set import ForgetSet
 from lethe.deletion.ledger.statements import Kept
 from lethe.deletion.ledger.types import Batch, Facts
 from lethe.evaluation.results import Part
+from lethe.models.patched import architecture_of
 from lethe.settings import Settings
 from lethe.unlearning.method import Method
 from model_registry import tags
@@ -142,7 +143,13 @@ def register_successor(
         run_id=record.run_id,
         network=outcome.edit.model,
         facts=record.parent.facts.model_copy(
-            update={"weights_sha256": weights, "classes": record.classes}
+            update={
+                "weights_sha256": weights,
+                "classes": record.classes,
+                "architecture": architecture_of(
+                    outcome.edit.model, record.parent.facts.architecture
+                ),
+            }
         ),
         packaging=record.parent.packaging,
         version_tags=_tags(record),  # the verdict comes with the statement

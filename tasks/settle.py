@@ -14,7 +14,7 @@ from lethe.settings import Settings
 from model_registry import tags
 from model_registry.aliases import note_promotion, promote
 from model_registry.connection import connect
-from model_registry.lineage import ancestry
+from model_registry.lineage import ancestry, beneath
 from model_registry.version import VersionRef, find_version, parse_number
 from tasks.desk import Desk
 from tasks.finish import mark_candidate, read_finished
@@ -163,7 +163,8 @@ def _is_beside(settings: Settings, successor: VersionRef, alias: str) -> bool:
     on = client.get_registered_model(successor.name).aliases.get(alias)
     if on is None or _serves(settings, successor, alias):
         return False
-    return int(on) not in {int(record.version) for record in ancestry(client, successor)}
+    served = beneath(client, VersionRef(successor.name, int(on)))
+    return served.number not in {int(record.version) for record in ancestry(client, successor)}
 
 
 def utility_shown(settings: Settings, run_id: str) -> bool:

@@ -57,6 +57,13 @@ REMEMBERS: Final = Words(
     ", and that its inner layers did not.",
     "That the model is free of it: its inner layers still hold it.",
 )
+PATCHED: Final = Words(
+    ", but it still holds it",
+    "were required. Only the answers were changed, by a patch: the model under it is the one that "
+    "was there before, and holds what it held. This is not erasure.",
+    ".",
+    "That the model is free of it: it still holds it, and a patch keeps it from answering.",
+)
 UNCLEAR: Final = Words(
     "",
     "were required. The inner layers of the model may still hold what its answers no longer show: "
@@ -90,6 +97,8 @@ def certificate_words(predicate: Predicate) -> Words:
 
 def _inside(predicate: Predicate) -> Words:
     """What is known of the inner layers; the least where the rule is not known here."""
+    if predicate.rule == "patched":
+        return PATCHED
     if predicate.rule == "feature_level_remembers":
         return REMEMBERS
     if any(name.startswith(FEATURES) for name in predicate.figures):

@@ -135,7 +135,8 @@ class Evaluation(Result):
 
     Rows whose label the model does not know are left out of every accuracy: they would count as
     forgotten without anything having been forgotten. `unknown_labels` says how many there were.
-    `broken_outputs` counts rows for which the successor's softmax is not finite.
+    `broken_outputs` counts rows for which the successor's softmax is not finite. `patched` says
+    that the successor is a network under a patch.
     """
 
     level: Literal["output", "feature"] = "output"
@@ -154,6 +155,7 @@ class Evaluation(Result):
     not_measured: tuple[Part, ...] = ()
     unknown_labels: int = Field(default=0, ge=0)
     broken_outputs: int = Field(default=0, ge=0)
+    patched: bool = False
 
     @property
     def forgotten_labels(self) -> tuple[str, ...]:

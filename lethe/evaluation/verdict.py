@@ -5,15 +5,17 @@
 | `gate_failed`             | any gate failed                                      | refused    |
 | `rebuilt_without`         | the network was rebuilt without the forget set       | retrained  |
 | `too_little`              | the settings ask for more than what was reached      | refused    |
+| `patched`                 | the successor is a network under a patch             | suppressed |
 | `feature_level_passed`    | hidden layers stand nearer to the reference          | erased     |
 | `feature_level_remembers` | some reading stands nearer to the parent             | suppressed |
 | `feature_level_unclear`   | too few readings can tell reference and parent apart | suppressed |
 | `output_level_passed`     | the feature level was not measured                   | suppressed |
 
-`erased` needs both levels. At the feature level two readings that tell must have been taken, one
-of them an attempt to get the class back, and none may stand above `max_feature_position` (0.8
-for those that show only that layers did not move). For people and single rows the reference must
-be a retrained network: a fresh one says nothing there.
+A patch keeps labels from being given and changes no weight, so its network is never called erased,
+whatever was measured. `erased` needs both levels. At the feature level two readings that tell must
+have been taken, one of them an attempt to get the class back, and none may stand above
+`max_feature_position` (0.8 for those that show only that layers did not move). For people and
+single rows the reference must be a retrained network: a fresh one says nothing there.
 """
 
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from lethe.evaluation.results import Evaluation, Result
 Rule = Literal[
     "gate_failed",
     "rebuilt_without",
+    "patched",
     "feature_level_passed",
     "too_little",
     "feature_level_remembers",
@@ -39,6 +42,11 @@ PASSED = "The output level passed: the model no longer answers with what was for
 PASSED_ROWS = "The output level passed: the model treats these rows like rows that it never saw. "
 UNMEASURED = "Hidden layers: the feature level was not measured."
 MEASURED = "What other readings of the hidden layers would find than those that were taken."
+PATCHED = (
+    "It is a network under a patch, which keeps labels from being given and erases nothing: "
+    "whoever takes the patch off has the network below, which holds what it held."
+)
+UNDER_PATCH = "What the network under the patch holds: a patch changes none of its weights."
 NEVER_COVERED = (
     "Older versions that are still in the registry: they still remember.",
     "Backups and copies of the model or the data, wherever they are kept.",
@@ -123,6 +131,7 @@ def decide(
         gates=gates,
         not_covered=(
             UNMEASURED if evaluation.features is None else MEASURED,
+            *([UNDER_PATCH] if evaluation.patched else []),
             *NEVER_COVERED,
             *_gaps(evaluation),
         ),
@@ -131,6 +140,8 @@ def decide(
 
 def _inside(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Rule, str]:
     """What the hidden layers say, and why."""
+    if evaluation.patched:
+        return "patched", PATCHED
     found = evaluation.features
     if found is None:
         return "output_level_passed", (

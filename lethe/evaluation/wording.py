@@ -58,6 +58,10 @@ SHARES = frozenset({"linear_probe_2", "linear_probe_10", "class_means", "origina
 NETWORKS = {"original": "parent", "retrained": "retrained network", "fresh": "fresh network"}
 
 SUPPRESSED: dict[Rule, str] = {
+    "patched": (
+        "Inside it is the model that it was: a patch keeps it from answering, and nothing was "
+        "erased. Do not call it erased."
+    ),
     "feature_level_remembers": (
         "Inside it still knows it: its hidden layers were measured, and are nearer to the parent "
         "than is allowed. Do not call it erased."

@@ -1,18 +1,20 @@
 """How a network is named, so that it can be built again: an import path and keyword arguments.
 
 Building one runs code, and the name comes from a registry that others can write to. So only modules
-on the allow-list `models.factories` are ever imported.
+on the allow-list `models.factories` are ever imported. A network under a patch names the network
+below it, which is built by the same rules; see `lethe.models.patched`.
 """
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from lethe.errors import ModelError
 
+PATCHED: Final = "lethe.models.patched:patched"
 FACTORY_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
@@ -35,6 +37,8 @@ def build(architecture: Architecture, allowed: Sequence[str]) -> nn.Module:
     Raises:
         ModelError: if the module is not allowed, cannot be imported, or makes no `nn.Module`.
     """
+    if architecture.factory == PATCHED:
+        return _build_patched(architecture, allowed)
     module_name, _, attribute = architecture.factory.partition(":")
     if not any(module_name == name or module_name.startswith(f"{name}.") for name in allowed):
         listed = ", ".join(f'"{name}"' for name in (*allowed, module_name))
@@ -58,3 +62,17 @@ def build(architecture: Architecture, allowed: Sequence[str]) -> nn.Module:
             f"Nothing was changed. Name a factory that returns the network itself."
         )
     return network
+
+
+def _build_patched(architecture: Architecture, allowed: Sequence[str]) -> nn.Module:
+    from lethe.models.patched import BASE, patched
+
+    sizes = dict(architecture.kwargs)
+    try:
+        base = Architecture.model_validate(sizes.pop(BASE))
+        return patched(base=build(base, allowed), **sizes)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"The patch on this network cannot be built: {error}. Nothing was changed. The version "
+            f"under it is its tag lethe.parent; `lethe model show` prints it."
+        ) from error

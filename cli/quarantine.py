@@ -1,0 +1,142 @@
+"""`lethe quarantine`: block now what is forgotten later."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lethe.errors import RefusedError, SettingsError
+
+app = typer.Typer(
+    help="Block at once what deletion requests ask for, until they are carried out.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def place(
+    model: Annotated[
+        str | None, typer.Argument(help="NAME@ALIAS or NAME/NUMBER, for example digits@champion.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Path that DVC tracks, for example data/digits.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Classes to block: A,B,…")] = None,
+    subjects_file: Annotated[
+        Path | None, typer.Option(help="File with ids of people to block, one per line.")
+    ] = None,
+    samples_file: Annotated[
+        Path | None, typer.Option(help="File with ids of rows to block, one per line.")
+    ] = None,
+    request: Annotated[
+        list[str] | None,
+        typer.Option(help="Block what this filed request asks for, not a new one; repeatable."),
+    ] = None,
+    ground: Annotated[str, typer.Option(help="Ground of the request.")] = "unspecified",
+    ticket: Annotated[str | None, typer.Option(help="Key of the ticket.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Setting of the method prune, NAME=VALUE; repeatable.")
+    ] = None,
+    promote: Annotated[
+        bool | None, typer.Option(help="Move the alias to the quarantine; default: models.promote.")
+    ] = None,
+    as_json: Json = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+) -> None:
+    """Register a version that does not answer with what is to be forgotten, and serve it.
+
+    Nothing is forgotten by that. The request is filed and waits for `lethe requests process`, which
+    begins with the version under the quarantine. Exits with 3 when the gates refused it.
+
+    Example: lethe quarantine place digits@champion --dataset data/digits --classes 3
+    """
+    from cli.environment import prepare_environment
+    from cli.output import note, out, print_json
+    from cli.unlearn import _options
+    from lethe.settings import load_settings
+
+    settings = load_settings()
+    prepare_environment(settings, verbose=verbose)
+    options = _options(option)
+    if request and any((model, dataset, classes, subjects_file, samples_file)):
+        raise SettingsError(
+            "--request names a filed request, which says itself what is to be forgotten. Nothing "
+            "was done. Leave MODEL, --dataset and the selection out."
+        )
+    if options is not None:
+        from lethe.unlearning.method import load_method
+
+        load_method("prune", options)  # before anything is filed
+    if not request:
+        if model is None or dataset is None:
+            raise SettingsError(
+                "Name a MODEL and a --dataset, or a filed --request. Nothing was done. "
+                "`lethe quarantine place --help` shows an example."
+            )
+        from cli.unlearn import operator, read_selection
+        from lethe.deletion.request import new_request, new_spec
+        from tasks.one_request import file_request
+
+        spec = new_spec(
+            repository=settings.data.repository,
+            dataset=dataset,
+            rev="HEAD",
+            selection=read_selection(classes, subjects_file, samples_file),
+            whole=False,
+        )
+        filed = new_request(model=model, forget=spec, evaluation=None, ground=ground, ticket=ticket)
+        entry = file_request(settings, filed, actor=operator())
+        request = [entry.duplicate_of or entry.id]
+    note(f"Request {', '.join(request)}")
+    from flows.quarantine import quarantine
+
+    try:
+        result = quarantine(request_ids=request, options=options, promote=promote)
+    except RefusedError as refused:
+        if as_json:
+            print_json({"status": "refused", "requests": request, "reason": str(refused)})
+        raise
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+        return
+    verb = "stands already" if result.reused else "is registered"
+    out.print(f"{result.version} {verb}: {result.parent} under a patch")
+    out.print(result.coverage, markup=False)
+    if result.alias is None:
+        note(f"No alias is on it. Serve it: lethe model promote {result.version}")
+    else:
+        out.print(f"The alias {result.alias} is on it.")
+    note("The request waits as before. Carry it out: lethe requests process")
+    note(f"Take the patch off: lethe quarantine lift {result.version.partition('/')[0]}")
+
+
+@app.command()
+def lift(
+    model: Annotated[str, typer.Argument(help="NAME or NAME@ALIAS of the registered model.")],
+    alias: Annotated[
+        str | None, typer.Option(help="Alias to move back; default: models.alias.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Serve the version under a quarantine again, after comparing its weights byte for byte.
+
+    Example: lethe quarantine lift digits
+    """
+    from cli.environment import prepare_environment
+    from cli.output import note, out, print_json
+    from lethe.settings import load_settings
+    from tasks.desk import open_desk
+
+    settings = load_settings()
+    prepare_environment(settings)
+    from tasks.quarantine_record import lift_quarantine
+
+    with open_desk(settings) as desk:
+        left, now = lift_quarantine.fn(desk, model, alias)
+    if as_json:
+        print_json({"left": str(left), "version": str(now)})
+        return
+    out.print(f"{now} is served again, with the weights that were under {left}.")
+    note(f"It answers with what was blocked. Block it again: lethe model promote {left}")

@@ -1,0 +1,1 @@
+"""Patches on a network whose weights stay: regions, what is blocked in them, certificates."""
