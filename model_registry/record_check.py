@@ -1,6 +1,7 @@
 """Whether MLflow still says what the signed records say: versions, weights, tags, runs."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -40,8 +41,11 @@ def check_in_mlflow(
 
 
 def unrecorded(client: "MlflowClient", known: set[str]) -> Iterator[Check]:
-    """Versions that say that they were unlearned and of which the trail has no record."""
-    for found in client.search_model_versions(f"tags.`{tags.ORIGIN}` = 'unlearned'"):
+    """Edits and quarantines, by what they say of themselves, of which the trail has no record."""
+    for found in chain.from_iterable(
+        client.search_model_versions(f"tags.`{tags.ORIGIN}` = '{origin}'")
+        for origin in ("unlearned", "quarantined")
+    ):
         name, digest = f"models:/{found.name}/{found.version}", found.tags.get(tags.STATEMENT)
         if digest is None:
             words = "it has no statement: the run that made it was cut short"

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_model, save_model
+from scipy.optimize import linprog
 from torch import nn
 
 from lethe.data.rows import TensorRows
-from lethe.patching.certificate import certify
+from lethe.patching.certificate import certify, frame
 from lethe.patching.head import find_head
 from lethe.patching.network import Patched, base_of, empty_patch, put_on
 from lethe.unlearning.method import Context, ForgetTarget
@@ -269,3 +270,40 @@ def test_nested_sequentials_end_in_their_last_linear_layers():
     seen = head.run(x)
     assert torch.equal(seen.logits, network(x))
     assert (seen.units < 0).any()  # an in-place ReLU would have overwritten them
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=SEEDS)
+def test_no_linear_program_finds_a_higher_lead_than_the_certificate_allows_for(seed):
+    """Against scipy's solver, on the exact polytope of each row's region within the box."""
+    network = network_of(seed, 2, width=6)
+    head, x = find_head(network), torch.randn(4, 5)
+    low, high = torch.full((5,), -3.0), torch.full((5,), 3.0)
+    seen = head.run(x)
+    barred = nn.functional.one_hot(seen.logits.argmax(1), 4).bool()
+    known = frame(head, seen, barred, low, high)
+    exact = copy.deepcopy(network).double()
+    before_relu = [exact[:1], exact[:3]]
+    for row, own in enumerate(barred.int().argmax(1).tolist()):
+        point = x[row].double()
+        jacobian = torch.cat(
+            [torch.autograd.functional.jacobian(part, point) for part in before_relu]
+        )
+        units = torch.cat([part(point) for part in before_relu]).detach()
+        signs = units.sign()[:, None]
+        # sign * (J h + units - J point) >= 0
+        walls = {
+            "A_ub": (-signs * jacobian).numpy(),
+            "b_ub": (signs[:, 0] * (units - jacobian @ point)).numpy(),
+            "bounds": [(-3, 3)] * 5,
+        }
+        lead = torch.autograd.functional.jacobian(lambda h, c=own: exact(h)[c] - exact(h), point)
+        at = (exact(point)[own] - exact(point)).detach()
+        for other in range(4):
+            if other == own:
+                continue
+            best = linprog(-lead[other].numpy(), **walls)
+            assert best.status == 0
+            found = -best.fun + (at[other] - lead[other] @ point).item()
+            assert found <= known.in_box[row, 0, other].item()
+            assert at[other].item() <= known.in_cube[row, 0, other].item()
