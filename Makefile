@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Tools find each other without an activated environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test lint format unit integration ui clean
+.PHONY: help install demo test lint format unit integration infra-check audit ui clean
 .DEFAULT_GOAL := help
 
 help: ## Show this text
@@ -38,6 +38,14 @@ unit: $(STAMP) ## Unit tests, in seconds
 
 integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/end_to_end tests/integration
+
+infra-check: $(STAMP) ## Check images, compose, Kubernetes, AWS and alert files
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'
+	$(BIN)/pytest --numprocesses 2 tests/infra
+
+audit: $(STAMP) ## Ask a database of vulnerabilities about the pinned versions
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'
+	@$(BIN)/python infra/audit.py $(if $(CI),--unreached-ok)
 
 format: $(STAMP) ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .

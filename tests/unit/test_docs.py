@@ -24,6 +24,7 @@ DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "infra" / "README.md",
     *sorted(DOCS.rglob("*.md")),
 ]
