@@ -29,6 +29,8 @@ from torch import nn
 
 from lethe.data.dataset import dataset_rows
 from lethe.data.rows import TensorRows
+from lethe.data.training_card import TrainingCard
+from lethe.models.card import About, make_card
 from lethe.models.training import TrainingSettings, new_network, train
 from lethe.unlearning.method import Context, Edit, ForgetTarget, load_method
 
@@ -153,10 +155,11 @@ def forget(
     unlearning = load_method(method, options)
     retained = without(splits.train, forgotten) if unlearning.needs == "retain" else None
     target = ForgetTarget(only(splits.train, forgotten), "class", (forgotten,), retained)
+    card = card_of(model, splits, seed) if unlearning.needs == "stored_statistics" else None
+    context = Context(seed=seed, card=card)
 
     def both() -> Edit:
-        instructions = unlearning.probe(model, target, Context(seed=seed))
-        return unlearning.edit(model, target, instructions, Context(seed=seed))
+        return unlearning.edit(model, target, unlearning.probe(model, target, context), context)
 
     edit, seconds, cpu_seconds = timed(both)
     before, after = (accuracies(network, splits, forgotten) for network in (model, edit.model))
@@ -179,6 +182,20 @@ def forget(
         "epochs": edit.epochs,
         "stopped": edit.stopped,
     }
+
+
+def card_of(model: nn.Module, splits: Splits, seed: int) -> TrainingCard:
+    """The training card that such a model would have."""
+    about = About("0" * 64, "data", splits.dvc_md5, "0" * 40)
+    return make_card(
+        model,
+        splits.train,
+        splits.held_out,
+        splits.classes,
+        device=torch.device("cpu"),
+        seed=seed,
+        about=about,
+    )
 
 
 def retrain(splits: Splits, forgotten: int, recipe: TrainingSettings, seed: int) -> dict[str, Any]:
