@@ -195,7 +195,7 @@ def put_on(network: nn.Module, tensors: Mapping[str, Tensor]) -> Patched:
     """
     base = copy.deepcopy(base_of(network)).cpu().eval()
     try:
-        made = Patch(joined(network.patch, tensors) if isinstance(network, Patched) else tensors)
+        made = patch_for(network, tensors)
         patched = Patched(base, made)
         units = made.patterns.shape[1]
         fits = not units or (units, len(made.low)) == (patched.head.units, patched.head.inputs)
@@ -215,6 +215,11 @@ def put_on(network: nn.Module, tensors: Mapping[str, Tensor]) -> Patched:
         message = f"a patch of other sizes: {made.sizes}"
         raise ValueError(message)
     return patched.eval()
+
+
+def patch_for(network: nn.Module, tensors: Mapping[str, Tensor]) -> Patch:
+    """The patch that `put_on` puts on a network, without the network."""
+    return Patch(joined(network.patch, tensors) if isinstance(network, Patched) else tensors)
 
 
 def joined(earlier: Patch, later: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ proves is which label is not answered around a row; it proves nothing about what
 holds, for the network is still there. See docs/methods/prune.md for what is ours.
 """
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from lethe.errors import MethodError
 from lethe.patching.certificate import Certificates, Points, certify, frame, prove
 from lethe.patching.head import Head, Seen, find_head
-from lethe.patching.network import NAMES, UNLIMITED, Patched, base_of, put_on
+from lethe.patching.network import NAMES, UNLIMITED, Patched, base_of, patch_for, put_on
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.representatives import representatives
 from lethe.unlearning.survey import Survey, check_instructions, survey
@@ -140,7 +141,8 @@ class PRUNE(BaseModel):
     def _check_reach(self, model: nn.Module, forget: ForgetTarget) -> None:
         """Refuse what cannot be patched before anything is computed on many rows."""
         if self.reach == "regions":
-            head = find_head(base_of(model))
+            # A copy: BatchNorm of a network in training mode would learn from the row.
+            head = find_head(copy.deepcopy(base_of(model)).cpu().eval())
             if head is None or not _is_flat(head, forget):
                 raise MethodError(
                     "The network does not end in linear layers with ReLUs between them, so it has "
@@ -246,7 +248,7 @@ class _Search:
 
     def judge(self, tensors: Mapping[str, Tensor]) -> tuple[Certificates, Tensor]:
         """What is proven of the rows under a patch, and which are still recognised, (n,)."""
-        patch = put_on(self.model, tensors).patch
+        patch = patch_for(self.model, tensors)
         with torch.no_grad():
             lowered = patch(self.points.seen)
             return prove(patch, self.points), _recognised(self.points.barred, lowered)

@@ -42,15 +42,19 @@ def test_a_class_is_blocked_by_few_regions_and_nothing_else_is_answered_otherwis
     assert edit.curves["forget_accuracy"] == facts["rounds"]
     assert edit.curves["forget_accuracy"][0] > 0.9
     assert edit.curves["forget_accuracy"][-1] == 0
-    assert edit.stopped == f"{facts['rows']} of {facts['rows']} rows are blocked, " + (
-        f"{facts['rows']} certified"
-    )
+    rows = facts["rows"]
+    assert edit.stopped == f"{rows} of {rows} rows are blocked, {rows} certified"
 
 
 def test_the_network_below_is_the_parent_bit_for_bit(digits):
-    weights = copy.deepcopy(digits.model.state_dict())
-    _, edit = carry_out(digits.model, class_three(digits))
-    for model in (digits.model, base_of(edit.model)):
+    original = copy.deepcopy(digits.model).train()
+    original.conv2.weight.requires_grad_(requires_grad=False)
+    weights = copy.deepcopy(original.state_dict())
+    _, edit = carry_out(original, class_three(digits))
+    assert original.training
+    assert not any(module.training for module in edit.model.modules())
+    assert not edit.model.base.conv2.weight.requires_grad
+    for model in (original, base_of(edit.model)):
         state = model.state_dict()
         assert state.keys() == weights.keys()
         assert all(torch.equal(weights[name], tensor) for name, tensor in state.items())
