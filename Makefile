@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # Tools find each other without an activated environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test lint format unit integration infra-check audit ui clean
+.PHONY: help install demo test lint format unit integration stack stack-demo stack-status \
+	stack-stop infra-check audit ui clean
 .DEFAULT_GOAL := help
 
 help: ## Show this text
@@ -50,6 +51,22 @@ audit: $(STAMP) ## Ask a database of vulnerabilities about the pinned versions
 format: $(STAMP) ## Mend what can be mended by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+stack: $(STAMP) ## Start the real stack here: PostgreSQL, S3, MLflow, Prefect, workers, intake
+	@$(BIN)/python -m infra.stack up
+
+stack-demo: $(STAMP) ## A signed ticket through the stack, to the version and the answer
+	@$(BIN)/python -m infra.stack up
+	@$(BIN)/python -m infra.stack demo
+
+stack-test: $(STAMP) ## The stack under test: demo, every route without credentials, faults
+	$(BIN)/pytest tests/stack
+
+stack-status: $(STAMP) ## What of the stack runs, and whether it is healthy
+	@$(BIN)/python -m infra.stack status
+
+stack-stop: $(STAMP) ## Stop the stack in order; data stay
+	@$(BIN)/python -m infra.stack down
 
 ui: $(STAMP) ## Open the MLflow UI
 	@$(BIN)/lethe ui

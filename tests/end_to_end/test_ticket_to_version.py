@@ -271,10 +271,11 @@ def test_an_issue_becomes_a_served_version_and_the_ticket_is_told(project, prefe
         api = stack.enter_context(serving(github))
         (project.folder / "policy.toml").write_text(POLICY.format(github=api))
         # ## What an operator types once
-        project.type("prefect", "work-pool", "create", "lethe", "--type", "process", "--overwrite")
+        for pool in ("cpu", "gpu"):
+            project.type("prefect", "work-pool", "create", pool, "--type", "process", "--overwrite")
         project.type("prefect", "--no-prompt", "deploy", "--all")
         drop_waiting_runs(prefect_server)
-        worker = ("worker", "start", "--pool", "lethe")
+        worker = ("worker", "start", "--pool", "gpu")
         stack.enter_context(project.running("prefect", *worker, ready="started!"))
         intake = stack.enter_context(
             project.running("lethe", "intake", "--port", "0", ready="Lethe intake: ")

@@ -87,7 +87,8 @@ def deployed(prefect_server, tmp_path_factory):
         "LETHE_LEDGER__URL": "postgresql+psycopg://lethe:canary-password@db/lethe",
     }
     for words in (
-        ["work-pool", "create", "lethe", "--type", "process", "--overwrite"],
+        ["work-pool", "create", "cpu", "--type", "process", "--overwrite"],
+        ["work-pool", "create", "gpu", "--type", "process", "--overwrite"],
         ["--no-prompt", "deploy", "--all"],
     ):
         subprocess.run(
@@ -196,8 +197,8 @@ def test_prefect_yaml_is_deployed_as_it_is_written_without_anything_secret(deplo
         name: client.read_deployment_by_name(name)
         for name in ("deletion-requests/scheduled", ON_DEMAND, "settle-requests/settle")
     }
+    assert [one.work_pool_name for one in found.values()] == ["gpu", "gpu", "cpu"]
     for one in found.values():
-        assert one.work_pool_name == "lethe"
         (step,) = one.pull_steps
         assert step == {
             "prefect.deployments.steps.set_working_directory": {"directory": str(deployed)}

@@ -80,8 +80,9 @@ def test_the_version_of_prefect_is_the_one_that_is_pinned():
     assert FILE["prefect-version"] == pinned
 
 
-def test_every_deployment_is_for_the_same_pool_and_none_has_parameters():
-    assert {one["work_pool"]["name"] for one in DEPLOYMENTS.values()} == {"lethe"}
+def test_edits_go_to_the_pool_with_accelerators_and_no_deployment_has_parameters():
+    pools = {name: one["work_pool"]["name"] for name, one in DEPLOYMENTS.items()}
+    assert pools == {"scheduled": "gpu", "on-demand": "gpu", "settle": "cpu", "weekly": "cpu"}
     assert not any("parameters" in one for one in DEPLOYMENTS.values())
 
 

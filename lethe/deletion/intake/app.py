@@ -20,6 +20,7 @@ from lethe.deletion.intake import errors
 from lethe.deletion.intake.api import api_router
 from lethe.deletion.intake.auth import PageGuard
 from lethe.deletion.intake.courier import Courier
+from lethe.deletion.intake.document import document_router
 from lethe.deletion.intake.health import health_router
 from lethe.deletion.intake.limits import BodyLimit
 from lethe.deletion.intake.metrics import Metrics
@@ -80,13 +81,15 @@ def create_app(
             if courier:
                 await run_in_threadpool(courier.close)
 
-    app = FastAPI(title=TITLE, version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    # No pages of FastAPI's; the document for programs has a route of its own, with a guard.
+    app = FastAPI(title=TITLE, version=_version(), lifespan=lifespan, openapi_url=None)
     app.state.service = service
     errors.install(app)
     app.include_router(webhook_router(service))
     app.include_router(opendsr_router(service))
     app.include_router(api_router(service))
     app.include_router(health_router(service))
+    app.include_router(document_router(service, lambda: _openapi(app)))
     app.include_router(page_router(ledger, given, settings, PageGuard(given)))
     app.add_middleware(BodyLimit, limit=settings.intake.body_limit_kib * 1024)
     app.add_middleware(Around, metrics=metrics)

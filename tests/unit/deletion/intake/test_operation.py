@@ -158,3 +158,10 @@ def test_a_delivery_that_fails_is_tried_again_and_its_text_is_not_logged(start, 
     logged = [r for r in caplog.records if r.name == "lethe.intake"]
     assert any("builtins.ValueError" in record.getMessage() for record in logged)
     assert not any(record.exc_info for record in logged)
+
+
+def test_elsewhere_the_document_for_programs_needs_a_token(start):
+    client = start(listen={"public_url": "https://lethe.example.org"})
+    assert client.get("/openapi.json").status_code == 401
+    shown = client.get("/openapi.json", headers=bearer("clerk"))
+    assert "/webhooks/{source}" in shown.json()["paths"]

@@ -1,0 +1,1 @@
+"""What runs around Lethe: the real stack on one machine, and templates for others."""

@@ -1,0 +1,1 @@
+"""The real stack on one machine, without containers; see docs/stack.md."""

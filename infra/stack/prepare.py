@@ -1,0 +1,152 @@
+"""What each server needs before others can use it; all of it does nothing twice."""
+
+import subprocess
+from collections.abc import Mapping
+
+import httpx
+
+from infra.stack.config import ROOT, StackSettings
+from infra.stack.errors import StackError
+from infra.stack.programs import (
+    BIN,
+    BUCKETS,
+    MLFLOW_USER,
+    _database,
+    client_environment,
+    policy_secrets,
+)
+from infra.stack.secrets import credentials_file, write_private
+
+AUTH = """[mlflow]
+default_permission = READ
+database_uri = {database}
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+POLICY = """# Made by `make stack` for a first try; a policy.toml of the project takes its place.
+version = "stack"
+
+[approval]
+approvers = ["operator"]
+needed = 1
+
+[models."*"]
+at_once = true
+promote = true
+
+[sources.cli]
+kind = "cli"
+models = ["*"]
+datasets = ["*"]
+
+# The demo's tickets: issues as GitHub sends them, answered to a stand-in for GitHub.
+[sources.tickets]
+kind = "github"
+secrets = ["env:WEBHOOK_SECRET"]
+models = ["digits@champion"]
+datasets = ["data/digits"]
+selections = ["classes"]
+file_when = "action == 'labeled' && label.name == 'data-deletion'"
+[sources.tickets.fields]
+model = "form.model"
+dataset = "form.data_set"
+classes = "split(form.classes)"
+[sources.tickets.answer]
+api = "{tickets}"
+token = "env:TICKETS_TOKEN"
+close = true
+
+[[tokens]]
+name = "operator"
+secret = "env:OPERATOR_TOKEN"
+actor = "operator"
+may = ["read", "approve", "operate"]
+"""
+
+
+def write_files(settings: StackSettings) -> None:
+    """Folders and files that programs read when they start."""
+    for folder in (settings.run, settings.logs, settings.home / "s3", settings.home / "lethe"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in ("", "server", "client"):
+        (settings.home / "prefect" / name).mkdir(exist_ok=True, mode=0o700)
+    database = _database(settings, "postgresql+psycopg", "mlflow").rpartition("/")[0]
+    write_private(settings.run / "mlflow-auth.ini", AUTH.format(database=f"{database}/mlflow_auth"))
+    write_private(settings.run / "rclone.conf", "")
+    sample = settings.home / "policy.toml"
+    if not sample.exists():
+        write_private(sample, POLICY.replace("{tickets}", settings.url(settings.tickets_port)))
+
+
+def ensure_buckets(settings: StackSettings, credentials: Mapping[str, str]) -> None:
+    """Make the buckets that are missing."""
+    import boto3
+    from botocore.config import Config
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=settings.url(settings.s3_port),
+        aws_access_key_id=credentials["S3_LETHE_KEY"],
+        aws_secret_access_key=credentials["S3_LETHE_SECRET"],
+        region_name="us-east-1",
+        config=Config(retries={"max_attempts": 5, "mode": "standard"}),
+    )
+    known = {one["Name"] for one in client.list_buckets()["Buckets"]}
+    for name in set(BUCKETS) - known:
+        client.create_bucket(Bucket=name)
+
+
+def ensure_mlflow_user(settings: StackSettings, credentials: Mapping[str, str]) -> None:
+    """Make the account that Lethe uses, which administers nothing but what it made itself.
+
+    Raises:
+        StackError: if MLflow refuses.
+    """
+    word = credentials["MLFLOW_LETHE_PASSWORD"]
+    api = f"{settings.url(settings.mlflow_port)}/api/2.0/mlflow/users"
+    with httpx.Client(auth=("admin", credentials["MLFLOW_ADMIN_PASSWORD"]), timeout=30) as client:
+        made = client.post(f"{api}/create", json={"username": MLFLOW_USER, "password": word})
+        if made.status_code == 200 or "RESOURCE_ALREADY_EXISTS" in made.text:
+            return
+        raise StackError(f"MLflow made no account: {made.status_code} {made.text[:300]}")
+
+
+def ensure_deployments(settings: StackSettings, credentials: Mapping[str, str]) -> None:
+    """Work pools from their templates, the deployments of the project's prefect.yaml."""
+    templates = ROOT / "infra" / "templates"
+    for pool in ("cpu", "gpu"):
+        made = ("--type", "process", "--base-job-template", str(templates / "process.json"))
+        _prefect(settings, credentials, "work-pool", "create", pool, *made, "--overwrite")
+    _prefect(settings, credentials, "--no-prompt", "deploy", "--all")
+
+
+def run_environment(settings: StackSettings, credentials: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command of a person who uses the stack."""
+    import os
+
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PREFECT_", "PG"))}
+    made = client_environment(settings, credentials) | policy_secrets(credentials)
+    path = f"{BIN}{os.pathsep}{kept.get('PATH', '')}"
+    return kept | made | {"PATH": path, "PWD": str(settings.project)}
+
+
+def write_client_file(settings: StackSettings, credentials: Mapping[str, str]) -> None:
+    """The same as a file, for shells and editors."""
+    made = client_environment(settings, credentials) | policy_secrets(credentials)
+    text = "".join(f"export {name}='{value}'\n" for name, value in made.items())
+    write_private(credentials_file(settings).with_name("client.sh"), text)
+
+
+def _prefect(settings: StackSettings, credentials: Mapping[str, str], *words: str) -> None:
+    done = subprocess.run(
+        [str(BIN / "prefect"), *words],
+        cwd=settings.project,
+        env=run_environment(settings, credentials),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(
+            f"prefect {' '.join(words[:2])} failed: {(done.stdout + done.stderr)[-800:]}"
+        )
