@@ -19,11 +19,14 @@
 The first four and `original_means` are for whole classes, the last is for single rows and people.
 Labelled rows are a few of each class, forgotten and retained.
 
-All networks see the same few rows; the cost does not grow with the data set.
+All networks see the same few rows; the cost does not grow with the data set. Who measures many
+successors of one original gives the same dictionary as `known`, and pays for the others once.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +61,8 @@ RELEARNING = RelearnSettings(every=2, held_out_rows=100)
 PROBE_SEEDS = (0, 1, 2)
 
 Means = tuple[Tensor, Tensor]
+Known = MutableMapping[tuple[str, Network], Any]
+Made = TypeVar("Made")
 
 
 def measure_features(
@@ -69,6 +74,7 @@ def measure_features(
     means: Means | None = None,
     relearning: RelearnSettings = RELEARNING,
     seed: int = 0,
+    known: Known | None = None,
 ) -> FeatureLevel | None:
     """Every reading that the given rows allow.
 
@@ -81,6 +87,8 @@ def measure_features(
         means: class means (M, D) of the original's features and their classes (M,), from a card.
         relearning: how to relearn.
         seed: of every choice of rows.
+        known: what earlier calls found in all networks but the successor. Filled and used again;
+            only for the same networks, rows, `forgotten`, `relearning` and seed.
 
     Returns:
         None when there are no forget rows, or the network has no layers below its output.
@@ -89,6 +97,7 @@ def measure_features(
         ModelError: if a network's layers cannot be watched.
     """
     started = time.perf_counter()
+    known = {} if known is None else known
     samples = draw(parts, seed=seed)
     rows = samples.forgotten
     if rows is None:
@@ -96,28 +105,28 @@ def measure_features(
     layers = pick_layers(networks["original"], rows.x[:4])
     if not layers:
         return None
-    known = {
+    layered = {
         name: capture(model, rows, layers, device=device).by_layer
         for name, model in networks.items()
     }
     likeness: dict[Network, tuple[LayerCKA, ...]] = {
-        name: layerwise_cka(known["original"], seen)
-        for name, seen in known.items()
+        name: _once(known, "likeness", name, partial(layerwise_cka, layered["original"], seen))
+        for name, seen in layered.items()
         if name != "original"
     }
     readings = [*_likeness(likeness)]
     probes: list[Probe] = []
     curves: list[Curve] = []
     if forgotten:
-        readings += _original_means(known, rows, means, forgotten)
-        probed = _heads(networks, samples, forgotten, device)
+        readings += _original_means(layered, rows, means, forgotten)
+        probed = _heads(networks, samples, forgotten, device, known)
         probes = [Probe(network=name, probe=p) for name, ps in probed[0].items() for p in ps]
         readings = [*probed[1], *readings]
-        relearned = _relearn(networks, samples, device, relearning, seed)
+        relearned = _relearn(networks, samples, device, settings=relearning, seed=seed, known=known)
         curves = [Curve(network=name, curve=curve) for name, curve in relearned.items()]
         readings = [*_areas(relearned), *readings]
     elif samples.forget is not None and all(len(parts.get(part, ())) for part in FORGET_PARTS):
-        readings += _row_memberships(known, len(samples.forget), seed)
+        readings += _row_memberships(layered, len(samples.forget), seed)
     labelled = samples.labelled
     return FeatureLevel(
         reference=next((name for name in ("retrained", "fresh") if name in networks), None),
@@ -128,6 +137,16 @@ def measure_features(
         labelled=0 if labelled is None else len(labelled),
         seconds=time.perf_counter() - started,
     )
+
+
+def _once(known: Known, what: str, network: Network, make: Callable[[], Made]) -> Made:
+    """What is known of a network, or else is found now; the successor is another every time."""
+    if network == "successor":
+        return make()
+    if (what, network) not in known:
+        known[what, network] = make()
+    found: Made = known[what, network]
+    return found
 
 
 def _reading(
@@ -164,6 +183,7 @@ def _heads(
     samples: Samples,
     forgotten: Sequence[int],
     device: torch.device,
+    known: Known,
 ) -> tuple[dict[Network, list[LinearProbe]], list[Reading]]:
     """Linear probes and class means, on the features of labelled and held-out rows."""
     labelled, held_out = samples.labelled, samples.held_out
@@ -171,7 +191,8 @@ def _heads(
         return {}, []
     probes: dict[Network, list[LinearProbe]] = {}
     means: dict[Network, ClassMeans | None] = {}
-    for name, model in networks.items():
+
+    def read(model: nn.Module) -> tuple[list[LinearProbe], ClassMeans | None]:
         learned, measured = (_features(model, rows, device) for rows in (labelled, held_out))
         found = [
             linear_probe(
@@ -180,10 +201,11 @@ def _heads(
             )
             for share in SHARES
         ]  # fmt: skip
-        probes[name] = [probe for probe in found if probe is not None]
-        means[name] = nearest_own_mean(
-            learned, labelled.y, measured, held_out.y, forgotten=forgotten
-        )
+        own = nearest_own_mean(learned, labelled.y, measured, held_out.y, forgotten=forgotten)
+        return [probe for probe in found if probe is not None], own
+
+    for name, model in networks.items():
+        probes[name], means[name] = _once(known, "heads", name, partial(read, model))
     readings: list[Reading] = []
     for share in SHARES:
         at = {
@@ -233,23 +255,28 @@ def _relearn(
     networks: Mapping[Network, nn.Module],
     samples: Samples,
     device: torch.device,
+    *,
     settings: RelearnSettings,
     seed: int,
+    known: Known,
 ) -> dict[Network, RelearnCurve]:
     # On forget rows alone any network learns to answer one class always: no reading, most cost.
     if samples.labelled is None or samples.held_out is None:
         return {}
+    learn = partial(
+        relearn,
+        forget=samples.labelled if samples.forget is None else samples.forget,
+        forget_held_out=(
+            samples.held_out if samples.forget_held_out is None else samples.forget_held_out
+        ),
+        device=device,
+        retained=samples.retained,
+        retained_held_out=samples.retained_held_out,
+        settings=settings,
+        seed=seed,
+    )
     curves = {
-        name: relearn(
-            model,
-            samples.labelled if samples.forget is None else samples.forget,
-            samples.held_out if samples.forget_held_out is None else samples.forget_held_out,
-            device=device,
-            retained=samples.retained,
-            retained_held_out=samples.retained_held_out,
-            settings=settings,
-            seed=seed,
-        )
+        name: _once(known, "relearn", name, partial(learn, model))
         for name, model in networks.items()
     }
     return {name: curve for name, curve in curves.items() if curve is not None}

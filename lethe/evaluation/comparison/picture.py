@@ -1,0 +1,76 @@
+"""The picture of a comparison: forgetting against fidelity, with time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lethe.evaluation.comparison.row import RETRAIN
+from lethe.evaluation.comparison.summary import NOTHING_DONE, Line
+from lethe.evaluation.drawing import (
+    AFTER,
+    BEFORE,
+    FAINT,
+    FORGOTTEN,
+    INK,
+    PAPER,
+    RETRAINED,
+    SMALL,
+    new_figure,
+    save,
+    style,
+)
+
+COLOURS = 32
+# Below this two methods cannot be told apart, and a logarithm needs an end.
+LEAST = 1e-4
+
+
+def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
+    """Distance to retraining on forgotten rows (x) and on retained rows (y), time as size.
+
+    Both axes are logarithmic and in points; the best is at the lower left. What no other method
+    beats in all three is filled and named in bold.
+    """
+    figure = new_figure(5.2, title)
+    axes = figure.add_subplot()
+    style(axes, grid="both")
+    for line in lines:
+        if line.forget_gap is None or line.retained_gap is None:
+            continue
+        x, y = (100 * max(gap.mean, LEAST) for gap in (line.forget_gap, line.retained_gap))
+        colour = {RETRAIN: RETRAINED, NOTHING_DONE: FORGOTTEN}.get(
+            line.method, BEFORE if line.needs == "retain" else AFTER
+        )
+        size = 30 if line.time_share is None else 30 + 170 * min(line.time_share.mean, 2.0)
+        axes.scatter(
+            x, y, s=size, facecolor=colour if line.on_front else PAPER, edgecolor=colour,
+            linewidth=1.6, zorder=3,
+        )  # fmt: skip
+        axes.annotate(
+            line.method, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=SMALL - 1.5,
+            color=INK, weight="bold" if line.on_front else "normal",
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(
+        "forgetting: distance to the retrained network on forgotten rows, points", color=FAINT
+    )
+    axes.set_ylabel("fidelity: the same on retained rows, points", color=FAINT)
+    axes.text(
+        0, -0.16,
+        "Lower left is best. Size: time as a share of retraining. Filled: beaten by no other "
+        "in all three.\nBlue: forget rows alone. Grey: learns from retained rows. Green: retrained "
+        "with another seed. Orange: nothing done.",
+        transform=axes.transAxes, fontsize=SMALL - 1.5, color=FAINT, va="top",
+    )  # fmt: skip
+    return figure
+
+
+def save_small(figure: Figure, path: Path) -> None:
+    """Write a PNG in a palette of 32 colours: small enough to be committed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(figure, path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
