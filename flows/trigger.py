@@ -41,37 +41,44 @@ def trigger_sender(settings: Settings) -> Callable[[Letter], None]:
     It raises `SendError` where no run was made: no server is set, it does not answer, or it has no
     such deployment. All of these are the same for every letter, so the error says `down`.
     """
+    return lambda letter: ensure_run(settings, letter.key)
 
-    def send(letter: Letter) -> None:
-        from httpx import HTTPError
-        from prefect.client.orchestration import get_client
-        from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-        name = settings.intake.deployment
-        if not PREFECT_API_URL.value():
-            # Prefect would start a server of its own, which has no deployments and no workers.
-            raise SendError("PREFECT_API_URL is not set", down=True)
-        if name.count("/") != 1:
-            raise SendError("intake.deployment is not FLOW/DEPLOYMENT", down=True)
-        try:
-            # The outbox tries again; Prefect's client would hold up everything else for a minute.
-            with (
-                temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-                get_client(
-                    sync_client=True, httpx_settings={"timeout": SECONDS_PER_CALL}
-                ) as client,
-            ):
-                _patiently(lambda: _ensure_run(client, name, letter.key))
-        except ObjectNotFound:
-            raise SendError(f"Prefect has no deployment {name}", down=True) from None
-        except PrefectHTTPStatusError as error:
-            raise SendError(f"Prefect answered {error.response.status_code}", down=True) from None
-        except (HTTPError, RuntimeError) as error:
-            what = f"Prefect cannot be reached: {type(error).__name__}"
-            raise SendError(what, down=True) from None
+def ensure_run(settings: Settings, key: str) -> None:
+    """Make sure that a run is going to look at the ledger.
 
-    return send
+    Args:
+        settings: `intake.deployment` names what is run.
+        key: the run's idempotency key; the same again makes no second run.
+
+    Raises:
+        SendError: if no run could be made, and none was there.
+    """
+    from httpx import HTTPError
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    name = settings.intake.deployment
+    if not PREFECT_API_URL.value():
+        # Prefect would start a server of its own, which has no deployments and no workers.
+        raise SendError("PREFECT_API_URL is not set", down=True)
+    if name.count("/") != 1:
+        raise SendError("intake.deployment is not FLOW/DEPLOYMENT", down=True)
+    try:
+        # The outbox tries again; Prefect's client would hold up everything else for a minute.
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": SECONDS_PER_CALL}) as client,
+        ):
+            _patiently(lambda: _ensure_run(client, name, key))
+    except ObjectNotFound:
+        raise SendError(f"Prefect has no deployment {name}", down=True) from None
+    except PrefectHTTPStatusError as error:
+        raise SendError(f"Prefect answered {error.response.status_code}", down=True) from None
+    except (HTTPError, RuntimeError) as error:
+        what = f"Prefect cannot be reached: {type(error).__name__}"
+        raise SendError(what, down=True) from None
 
 
 def _patiently(call: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.stack.config import ROOT, StackSettings
+from infra.stack.secrets import read_credentials
 from infra.stack.up import start, stop
 
 PACKAGES = ("lethe", "flows", "tasks", "model_registry", "cli", ".dvc")
@@ -48,7 +49,14 @@ def _project(folder):
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory):
-    """Settings and credentials of a stack that runs."""
+    """Settings and credentials of a stack that runs.
+
+    STACK_RUNNING=1 takes the one that `make stack` started, which is quicker while writing tests.
+    """
+    if os.environ.get("STACK_RUNNING"):
+        settings = StackSettings()
+        yield settings, read_credentials(settings)
+        return
     home = Path(tempfile.mkdtemp(prefix="lethe-stack-"))  # short: a socket lies in it
     project = tmp_path_factory.mktemp("stack") / "project"
     _project(project)

@@ -4,11 +4,12 @@ ledger.many.set_facts({"req-1": Facts(rows=12), ...})
 """
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, or_, select, update
 
-from lethe.deletion.ledger.batches import UNFINISHED
+from lethe.deletion.ledger.batches import UNFINISHED, is_leased
 from lethe.deletion.ledger.errors import absent
 from lethe.deletion.ledger.history import NOTHING, Step, advance_all, known
 from lethe.deletion.ledger.read import chunks, entries
@@ -71,6 +72,14 @@ class Many:
         """
         return self._run.write(_free, gone)
 
+    def lying(self, patience: timedelta) -> int:
+        """How many requests wait for nobody: a run was to carry them out, and none does.
+
+        Those of batches that were begun and that no worker has, and those that may not wait for the
+        next scheduled run and have been approved for longer than `patience`.
+        """
+        return self._run.read(_lying, patience)
+
 
 def _move(tx: Transaction, ids: Collection[str], to: State, *, actor: str, reason: str) -> int:
     found = [entry for entry in _entries(tx, ids) if to in MOVES[entry.state]]
@@ -131,6 +140,18 @@ def _free(tx: Transaction, gone: Callable[[str], bool]) -> list[str]:
     for part in chunks(freed):
         tx.sql.execute(update(batches).where(batches.c.id.in_(part)).values(lease_until=None))
     return freed
+
+
+def _lying(tx: Transaction, patience: timedelta) -> int:
+    leased = select(batches.c.id).where(is_leased(tx))
+    begun = (requests.c.state == str(State.IN_PROGRESS)) & requests.c.batch_id.not_in(leased)
+    overlooked = (
+        (requests.c.state == str(State.APPROVED))
+        & requests.c.at_once.is_(True)
+        & (requests.c.updated_at <= tx.now - patience)
+    )
+    query = select(func.count()).select_from(requests).where(or_(begun, overlooked))
+    return int(tx.sql.scalar(query) or 0)
 
 
 def _entries(tx: Transaction, ids: Collection[str]) -> list[Entry]:

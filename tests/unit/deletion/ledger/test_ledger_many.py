@@ -166,3 +166,18 @@ def test_a_lease_that_has_run_out_is_nobodys_to_free(ledger, clock):
     asked = []
     assert ledger.many.free(lambda worker: bool(asked.append(worker))) == []
     assert asked == []
+
+
+def test_what_lies_is_what_nobody_has_and_what_was_overlooked(ledger, clock):
+    ledger.file(a_request("p-1", id="req-1"), judged(), actor="cli")
+    ledger.file(a_request("p-2", id="req-2"), judged(at_once=True), actor="cli")
+    assert ledger.many.lying(MINUTE) == 0
+    clock.now += 2 * MINUTE
+    assert ledger.many.lying(MINUTE) == 1  # req-2, which may not wait for the night
+    batch = ledger.claim("worker-1", lease=MINUTE, limit=10)
+    assert {one.id for one in batch.entries} == {"req-1", "req-2"}
+    assert ledger.many.lying(MINUTE) == 0
+    clock.now += 2 * MINUTE  # the worker was killed
+    assert ledger.many.lying(MINUTE) == 2
+    ledger.claim("worker-2", lease=MINUTE, limit=10)
+    assert ledger.many.lying(MINUTE) == 0
