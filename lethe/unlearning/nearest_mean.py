@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lethe.data.training_card import TrainingCard
 from lethe.errors import MethodError
 from lethe.unlearning.layers import output_layer, with_features
-from lethe.unlearning.losses import pull_masked
+from lethe.unlearning.losses import pull_masked, push_bounded
 from lethe.unlearning.method import (
     Context,
     Edit,
@@ -48,6 +48,9 @@ class NearestMean(RowEdit):
         "pull_weight": (1.0, 5.0, 20.0),
     }
 
+    push_weight: float = Field(
+        default=1.0, ge=0, description="of -log(1 - p_F), which PTE pushes by"
+    )
     pull_weight: float = Field(
         default=5.0, ge=0, description="of distillation among the retained classes, on forget rows"
     )
@@ -106,7 +109,8 @@ class NearestMean(RowEdit):
             moved = (features - goal).square().sum(1) / spread
             before = teacher[sample.positions].to(logits.device)
             pull = pull_masked(logits, before, sample.barred[0], 1.0)
-            return moved + self.pull_weight * pull
+            away = push_bounded(logits, sample.barred[0])
+            return moved + self.push_weight * away + self.pull_weight * pull
 
         def hold(student: nn.Module) -> Mapping[str, Tensor]:
             answers = student.get_submodule(name)(means)
