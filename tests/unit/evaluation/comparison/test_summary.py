@@ -32,7 +32,8 @@ def cell(method="pte", seed=0, target="3", needs="forget_only", **figures):
     known["gap"] = mean_gap(known)
     return Row(
         data="digits", target_kind="class", target=target, seed=seed, method=method, needs=needs,
-        options="{}", budget=0, trials=0, search_seconds=0.0, **{"device": "cpu", **known, **figures},
+        options="{}", budget=0, trials=0, search_seconds=0.0,
+        **{"device": "cpu", **known, **figures},
     )  # fmt: skip
 
 
