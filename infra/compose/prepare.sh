@@ -39,12 +39,12 @@ fi
 
 verified="sslmode=verify-full&sslrootcert=/run/tls/ca.pem"
 write ledger-url "postgresql+psycopg://lethe:$(cat postgres-lethe)@postgres:5432/lethe?$verified"
-store="postgresql+psycopg://mlflow:$(cat postgres-mlflow)@postgres:5432/mlflow?$verified"
-write mlflow-store "$store"
+mlflow="postgresql+psycopg://mlflow:$(cat postgres-mlflow)@postgres:5432"
+write mlflow-store "$mlflow/mlflow?$verified"
 # % is a sign of its own in this file; there is none in what is made here.
 write mlflow-auth.ini "[mlflow]
 default_permission = NO_PERMISSIONS
-database_uri = $store
+database_uri = $mlflow/mlflow_auth?$verified
 admin_username = $(cat mlflow-admin-user)
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 grant_default_workspace_access = false

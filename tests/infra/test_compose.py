@@ -150,9 +150,9 @@ def test_every_database_is_reached_by_a_verified_connection(prepared):
     assert values[f"{prefix}ENABLED"] == "true"
     assert values[f"{prefix}CA_FILE"] == "/run/tls/ca.pem"
     rules = files.read(FOLDER / "pg_hba.conf").splitlines()
-    remote = [r.split() for r in rules if r.startswith("host") and "127.0.0.1" not in r]
+    remote = [r.split() for r in rules if r.startswith("host")]
     assert {r[0] for r in remote} == {"hostssl"}
-    assert all(r[1] == r[2] and r[4] == "scram-sha-256" for r in remote)
+    assert all(r[1].startswith(r[2]) and r[4] == "scram-sha-256" for r in remote)
 
 
 def test_certificates_are_for_the_names_by_which_services_are_reached(prepared):
@@ -177,7 +177,8 @@ def test_mlflow_reads_its_configuration_and_gives_no_rights_by_default(prepared)
     parser = configparser.ConfigParser()
     parser.read_string(content(prepared, "mlflow-auth.ini").decode())
     assert parser["mlflow"]["default_permission"] == "NO_PERMISSIONS"
-    assert parser["mlflow"]["database_uri"] == content(prepared, "mlflow-store").decode()
+    store = content(prepared, "mlflow-store").decode()
+    assert parser["mlflow"]["database_uri"] == store.replace("/mlflow?", "/mlflow_auth?")
     assert "admin_password" not in parser["mlflow"]
 
 

@@ -135,8 +135,8 @@ def stack(tmp_path_factory):
     stack = Stack(tmp_path_factory.mktemp("stack"))
     subprocess.run(["sh", str(COMPOSE / "prepare.sh"), str(stack.folder)], check=True)
     ports, folder = stack.ports, stack.folder
-    auth = stack.secret("mlflow-auth.ini").replace(
-        stack.secret("mlflow-store"), f"sqlite:///{folder / 'auth.db'}"
+    auth = re.sub(
+        r"postgresql\S+", f"sqlite:///{folder / 'auth.db'}", stack.secret("mlflow-auth.ini")
     )
     (folder / "mlflow-auth.ini").write_text(auth)
     text = files.read(COMPOSE / "nginx.conf")
