@@ -113,6 +113,38 @@ def place(
 
 
 @app.command()
+def waiting(as_json: Json = False) -> None:
+    """Block what approved requests ask for, where the policy says `quarantine`; for cron.
+
+    Exits with 3 when something could not be blocked; the others are.
+
+    Example: lethe quarantine waiting
+    """
+    from cli.environment import prepare_environment
+    from cli.output import err, out, print_json
+    from lethe.settings import load_settings
+
+    prepare_environment(load_settings())
+    from flows.quarantine import quarantine_waiting
+
+    result = quarantine_waiting()
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        for one in result.placed:
+            out.print(f"{one.version}: {one.coverage}", markup=False)
+        for request_id, why in result.failed.items():
+            err.print(f"{request_id}: {why}", markup=False)
+        if not result.placed and not result.failed:
+            out.print("Nothing waits that is to be blocked.")
+    if result.failed:
+        raise RefusedError(
+            f"{len(result.failed)} requests were not blocked. They wait as before, and what they "
+            f"ask for is answered. Carry them out: `lethe requests process`."
+        )
+
+
+@app.command()
 def lift(
     model: Annotated[str, typer.Argument(help="NAME or NAME@ALIAS of the registered model.")],
     alias: Annotated[

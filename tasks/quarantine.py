@@ -8,7 +8,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +58,7 @@ from tasks.progress import progress
 from tasks.record import MIB
 from tasks.weigh import weigh_requests
 
+PAGE = 500
 # What is not carried out yet, and may be any day.
 WAITING = (
     State.RECEIVED,
@@ -193,6 +194,55 @@ def standing(desk: Desk, served: VersionRef) -> list[Entry]:
     known = read_finished(desk.settings, record.run_id).facts
     found = [desk.ledger.get(request_id) for request_id in known]
     return [entry for entry in found if entry.state in WAITING and not entry.selection_gone]
+
+
+@task(**SAFE_TO_RETRY)
+def unblocked(desk: Desk) -> list[list[str]]:
+    """Ids of approved requests that the policy wants blocked and that no served quarantine blocks.
+
+    Those that one patch can block are together: one model, data set, revision, kind of selection.
+    What somebody lifted stays lifted, until somebody places it again.
+    """
+    weigh_requests.fn(desk)  # what is too much does not stay approved
+    groups: dict[tuple[str, ...], list[str]] = {}
+    blocked: dict[str, set[str]] = {}
+    client = connect(desk.settings)
+    for entry in _approved(desk):
+        request = entry.request
+        if not desk.policy.model_rule(request.model).quarantine or entry.selection_gone:
+            continue
+        if request.model not in blocked:
+            try:
+                served, _ = find_version(client, request.model)
+            except ModelError:
+                continue  # a request for a model that is not there fails when it is carried out
+            blocked[request.model] = {one.id for one in standing(desk, served)}
+            blocked[request.model] |= _lifted(desk, served.name)
+        if entry.id in blocked[request.model]:
+            continue
+        spec = request.forget
+        kind = "whole" if spec.selection is None else spec.selection.kind
+        place = (request.model, spec.repository, spec.dataset, spec.rev, kind)
+        groups.setdefault(place, []).append(entry.id)
+    return list(groups.values())
+
+
+def _lifted(desk: Desk, name: str) -> set[str]:
+    """Ids of the requests whose quarantine of a model was lifted last, not placed."""
+    found: set[str] = set()
+    for record in connect(desk.settings).search_model_versions(f"name = '{name}'"):
+        promoted = record.tags.get(tags.PROMOTED_AT, "")
+        lifted = record.tags.get(tags.ROLLED_BACK_AT, "")
+        if tags.QUARANTINE in record.tags and lifted and promoted <= lifted:
+            found |= read_finished(desk.settings, record.run_id).facts.keys()
+    return found
+
+
+def _approved(desk: Desk) -> Iterator[Entry]:
+    after: str | None = None
+    while page := desk.ledger.find(states=[State.APPROVED], limit=PAGE, after=after):
+        yield from page
+        after = page[-1].id
 
 
 @task(**IN_MEMORY)

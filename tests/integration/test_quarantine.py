@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flows.deletion_requests import deletion_requests
-from flows.quarantine import quarantine
+from flows.quarantine import WaitingResult, quarantine, quarantine_waiting
 from flows.unlearn import unlearn
 from lethe.audit.statement import Statement
 from lethe.data.dataset import dataset_rows
@@ -107,6 +107,10 @@ def test_a_class_is_blocked_at_once_and_lifting_leads_back_to_the_very_parent(pr
     assert not artifact_path(client, placed.run_id, tags.CERTIFICATES_FOLDER).exists()
     with open_desk(settings) as desk:
         assert not [c for c in check_trail(settings, desk.ledger) if c.result == "wrong"]
+        client.set_model_version_tag("digits", "2", tags.STATEMENT, "0" * 64)
+        wrong = [c.what for c in check_trail(settings, desk.ledger) if c.result == "wrong"]
+        assert sorted(wrong) == ["recorded", "version tags"]
+        client.set_model_version_tag("digits", "2", tags.STATEMENT, known.tags[tags.STATEMENT])
 
     parent, patched = (pull_version(client, f"digits/{n}", settings) for n in (1, 2))
     assert isinstance(patched.network, Patched)
@@ -136,6 +140,25 @@ def test_the_real_edit_begins_below_and_takes_the_alias_over(project):
     assert not isinstance(network, Patched)
     with pytest.raises(RequestError, match="nothing to block"):
         quarantine([request])
+    # Other weights than those under the patch are never served in their place.
+    client = connect(load_settings())
+    client.set_registered_model_alias("digits", "champion", "2")
+    client.set_model_version_tag("digits", "2", tags.PARENT, "digits/3")
+    with pytest.raises(ModelError, match="not those of digits/3"):
+        lift()
+    assert champion() == 2
+
+
+def test_an_edit_builds_upon_the_candidate_though_the_quarantine_is_served(project):
+    unlearn(filed("5"), promote=False)
+    request = filed("3")
+    placed = quarantine([request])
+    assert (placed.version, placed.parent, champion()) == ("digits/3", "digits/1", 3)
+    (batch,) = deletion_requests().batches
+    assert batch.successor == "digits/4"
+    assert record(4).tags[tags.PARENT] == "digits/2"
+    assert champion() == 4
+    assert state_of(request).state is State.COMPLETED
 
 
 def test_a_second_request_joins_the_first_on_the_same_parent(project):
@@ -146,6 +169,26 @@ def test_a_second_request_joins_the_first_on_the_same_parent(project):
     assert champion() == 3
     for label in (3, 5):
         assert not torch.isin(answers(3, held_out(label)), torch.tensor([3, 5])).any()
+
+
+def test_by_policy_what_waits_is_blocked_once_and_what_cannot_be_is_told(project):
+    policy = 'version = "1"\n[models.digits]\nquarantine = true\n'
+    (project / "policy.toml").write_text(policy, encoding="utf-8")
+    request = filed("3")
+    first = quarantine_waiting()
+    assert [one.requests for one in first.placed] == [(request,)]
+    assert champion() == 2
+    assert quarantine_waiting() == WaitingResult(placed=(), failed={})
+    lift()
+    assert quarantine_waiting() == WaitingResult(placed=(), failed={})
+    assert (quarantine([request]).reused, champion()) == (True, 2)
+    # Single rows cannot join whole classes in one patch.
+    ids = pq.read_table("data/digits/train.parquet", columns=["sample_id"])["sample_id"]
+    other = filed(samples=tuple(ids.to_pylist()[:3]))
+    second = quarantine_waiting()
+    assert (second.placed, list(second.failed)) == ((), [other])
+    assert "2 kinds of selection" in second.failed[other]
+    assert champion() == 2
 
 
 def test_rows_are_blocked_in_regions_and_others_are_answered_as_before(project):

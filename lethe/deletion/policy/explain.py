@@ -141,6 +141,8 @@ def _carried_out(policy: Policy, request: DeletionRequest, settings: Settings) -
     key = next((f"models.{key}" for key in (name, "*") if key in policy.models), "default")
     when = "at once" if rule.at_once else "with the next scheduled run"
     yield Step("carried out", when, f"{key}.at_once")
+    if rule.quarantine:
+        yield Step("until then", "blocked with `lethe quarantine waiting`", f"{key}.quarantine")
     yield Step("shares", _limits(rule), f"{key}.approve_above, refuse_above")
     yield from _ladder(way, request, f"{key}.ladder")
     budget = settings.unlearning.search_budget

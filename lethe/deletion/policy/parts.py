@@ -126,6 +126,10 @@ class ModelRule(Part):
     at_once: bool = Field(
         default=False, description="carry out at once, not with the next scheduled run"
     )
+    quarantine: bool = Field(
+        default=False,
+        description="what waits is blocked meanwhile, with the next `lethe quarantine waiting`",
+    )
     approve_above: Shares = Field(default=Shares(), description="larger shares need approval")
     refuse_above: Shares = Field(default=Shares(), description="larger shares are rejected")
     approve_always: bool = Field(default=False, description="each request needs approval")

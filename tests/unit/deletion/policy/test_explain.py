@@ -19,6 +19,7 @@ models = ["held@*"]
 approve_always = true
 [models.digits]
 at_once = true
+quarantine = true
 approve_above = { class = 0.5 }
 refuse_above = { dataset = 0.25 }
 complete_when = "registered"
@@ -67,6 +68,7 @@ def test_every_step_is_told_with_what_says_so(explained):
     assert by["deadline"] == ("2026-12-21 08:30 UTC", "gdpr")
     assert by["extendable to"][0] == "2027-02-21 08:30 UTC"
     assert by["carried out"] == ("at once", "models.digits.at_once")
+    assert by["until then"][1] == "models.digits.quarantine"
     assert by["shares"][0] == "approval above 0.5 of a class; rejected above 0.25 of the data set"
     assert by["ladder"][0] == "pte (edited_share = 0.6), then retrain"
     assert by["promotion"][0] == ("the alias moves when the gates pass; completed when registered")
