@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.purge import purge
+from cli.replay import replay
 from cli.request_view import facts, print_facts, print_requests, print_step
 from lethe.errors import SettingsError
 
@@ -320,6 +321,7 @@ def process(
 
 
 app.command()(purge)
+app.command()(replay)
 
 
 def _states(names: list[str] | None) -> list[Any] | None:

@@ -67,3 +67,7 @@ class RefusedError(LetheError):
     """A gate failed: nothing was promoted, and the record says so."""
 
     exit_code = 3
+
+
+class DeviceError(LetheError):
+    """There is no accelerator, or none with enough free memory, and the settings say to wait."""

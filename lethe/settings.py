@@ -112,6 +112,22 @@ class UnlearningSettings(_Section):
         return self
 
 
+class AcceleratorSettings(_Section):
+    """What is looked at before an edit begins on an accelerator."""
+
+    free_memory_mib: int = Field(
+        default=0, ge=0, description="memory of a GPU that must be free before an edit; 0: any"
+    )
+    otherwise: Literal["cpu", "wait"] = Field(
+        default="cpu",
+        description="where there is no accelerator, or too little of its memory is free: compute "
+        "on the CPU, or wait",
+    )
+    wait_seconds: int = Field(
+        default=600, ge=0, description="longest wait; then the requests wait for the next run"
+    )
+
+
 class EvaluationSettings(_Section):
     """How it is measured whether something was forgotten."""
 
@@ -243,6 +259,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     models: ModelSettings = ModelSettings()
     unlearning: UnlearningSettings = UnlearningSettings()
+    accelerator: AcceleratorSettings = AcceleratorSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     gates: GateThresholds = GateThresholds()
     ledger: LedgerSettings = LedgerSettings()

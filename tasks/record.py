@@ -13,7 +13,6 @@ import torch
 
 from lethe.data.forget_set import ForgetSet
 from lethe.deletion.ledger.types import Batch
-from lethe.models.device import pick_device
 from lethe.settings import Settings
 from lethe.unlearning.method import Context, Method, Progress
 from lethe.unlearning.search import Found
@@ -22,6 +21,7 @@ from model_registry.connection import connect, experiment_id
 from model_registry.lineage import DatasetUse, log_dataset_uses
 from model_registry.pull import PulledVersion
 from model_registry.run import unlearning_run
+from tasks.device import ready_device
 from tasks.earlier import Earlier
 from tasks.ladder import Climb
 
@@ -116,6 +116,7 @@ def open_record(
     at: int,
 ) -> Iterator[Record]:
     """Open the run that records step `at` of a batch's ladder, and close it when the block ends."""
+    device = ready_device(settings)  # before there is anything to undo
     client = connect(settings)
     run_tags = {
         **deciding_tags(settings, batch, parent, method, forget),
@@ -151,7 +152,7 @@ def open_record(
             measured=measured,
             classes=parent.facts.classes or forget.info.classes,
             earlier=earlier,
-            device=pick_device(settings.device),
+            device=device,
             run_id=run_id,
             experiment_id=experiment_id(client, settings),
             folder=Path(folder),

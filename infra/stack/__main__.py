@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -80,6 +81,26 @@ def demo() -> None:
 
     settings = StackSettings()
     follow_a_ticket(settings, _known(settings), typer.echo)
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="A folder that is empty or new.")]) -> None:
+    """Write a backup of the stack that runs."""
+    from infra.stack.backup import backup as write
+
+    settings = StackSettings()
+    _known(settings)
+    write(settings, folder.resolve(), typer.echo)
+    typer.echo(f"The backup is in {folder}. It holds secrets.")
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="What `backup` wrote.")]) -> None:
+    """Put a backup into a home without data."""
+    from infra.stack.backup import restore as put_back
+
+    put_back(StackSettings(), folder.resolve(), typer.echo)
+    typer.echo("Restored. Type `make stack`, then look for erasures since: docs/operations.md.")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -43,7 +43,7 @@ class StackSettings(BaseSettings):
         default=None, description="policy file; default: policy.toml of the project, else a sample"
     )
     notify_url: str | None = Field(
-        default=None, description="https address that automations call; it is kept as a secret"
+        default=None, description="address that automations call; kept as a secret"
     )
     healthy_within: float = Field(default=240, gt=0, description="seconds to wait for health")
 
@@ -73,7 +73,7 @@ class StackSettings(BaseSettings):
 
     def as_environment(self) -> dict[str, str]:
         """The settings as variables, for processes of the stack."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"notify_url"})
         return {f"STACK_{name.upper()}": str(value) for name, value in values.items()}
 
 

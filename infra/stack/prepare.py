@@ -1,6 +1,7 @@
 """What each server needs before others can use it; all of it does nothing twice."""
 
 import subprocess
+import sys
 from collections.abc import Mapping
 
 import httpx
@@ -118,6 +119,29 @@ def ensure_deployments(settings: StackSettings, credentials: Mapping[str, str]) 
         made = ("--type", "process", "--base-job-template", str(templates / "process.json"))
         _prefect(settings, credentials, "work-pool", "create", pool, *made, "--overwrite")
     _prefect(settings, credentials, "--no-prompt", "deploy", "--all")
+    if settings.notify_url is not None:
+        ensure_automations(settings, credentials, settings.notify_url)
+
+
+def ensure_automations(
+    settings: StackSettings, credentials: Mapping[str, str], address: str
+) -> None:
+    """Who is told when a run fails or a request is late.
+
+    Raises:
+        StackError: if Prefect refuses.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.stack.automations"],
+        cwd=ROOT,
+        env=run_environment(settings, credentials)
+        | {"STACK_NOTIFY_URL": address, "PWD": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(f"No automations were made: {done.stderr[-800:]}")
 
 
 def run_environment(settings: StackSettings, credentials: Mapping[str, str]) -> dict[str, str]:

@@ -35,8 +35,7 @@ def start(settings: StackSettings, tell: Tell = print) -> dict[str, str]:
     Raises:
         StackError: if something does not start; what runs goes on, and a second try continues.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    settings.home.chmod(0o711 if as_root() else 0o700)
+    ensure_home(settings)
     credentials = ensure_credentials(settings)
     write_files(settings)
     ensure_cluster(settings, credentials)
@@ -54,6 +53,12 @@ def start(settings: StackSettings, tell: Tell = print) -> dict[str, str]:
                 settle(settings, credentials)
             tell(f"  {name:<11} healthy   {time.monotonic() - begun:5.1f} s")
     return credentials
+
+
+def ensure_home(settings: StackSettings) -> None:
+    """The stack's folder: its owner's alone; PostgreSQL's account may pass through."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.chmod(0o711 if as_root() else 0o700)
 
 
 def stop(settings: StackSettings, tell: Tell = print) -> bool:

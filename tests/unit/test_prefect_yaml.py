@@ -33,6 +33,7 @@ def test_there_is_one_on_a_schedule_one_on_demand_one_that_settles_and_one_that_
         "deletion-requests/on-demand",
         "settle-requests/settle",
         "verify-trail/weekly",
+        "overdue-requests/daily",
     }
 
 
@@ -67,6 +68,7 @@ def test_the_audit_trail_is_checked_once_a_week():
         ("on-demand", "ENQUEUE"),
         ("settle", "CANCEL_NEW"),
         ("weekly", "CANCEL_NEW"),
+        ("daily", "CANCEL_NEW"),
     ],
 )
 def test_a_run_that_may_be_needed_waits_and_what_looks_at_everything_is_dropped(name, strategy):
@@ -82,7 +84,8 @@ def test_the_version_of_prefect_is_the_one_that_is_pinned():
 
 def test_edits_go_to_the_pool_with_accelerators_and_no_deployment_has_parameters():
     pools = {name: one["work_pool"]["name"] for name, one in DEPLOYMENTS.items()}
-    assert pools == {"scheduled": "gpu", "on-demand": "gpu", "settle": "cpu", "weekly": "cpu"}
+    edits = {"scheduled": "gpu", "on-demand": "gpu"}
+    assert pools == {**edits, "settle": "cpu", "weekly": "cpu", "daily": "cpu"}
     assert not any("parameters" in one for one in DEPLOYMENTS.values())
 
 
