@@ -1,7 +1,7 @@
 """Which methods are tried for a request, in which order, and why: `method = "auto"`.
 
     ladder = choose(Facts(kind="class", rows=125, total=1258, classes_left=9, card=False,
-                          retained=True, recipe=True))
+                          means=False, retained=True, recipe=True))
     [rung.method for rung in ladder.rungs]     # ["pte", "delete", "retrain"]
     ladder.left_out[0].because                 # why a method is not among them
 
@@ -35,6 +35,7 @@ class Facts:
         total: training rows there are.
         classes_left: classes that the model may still answer with.
         card: a training card with losses of rows never seen is there.
+        means: a training card with means of the classes' features is there.
         retained: the retained training rows may be learned from; not where that would bring back
             what was forgotten before.
         recipe: the version says how it was trained.
@@ -45,6 +46,7 @@ class Facts:
     total: int
     classes_left: int
     card: bool
+    means: bool
     retained: bool
     recipe: bool
 
@@ -95,6 +97,11 @@ _CARD = _Need(
     "the model has no training card with losses of rows never seen",
     lambda facts: facts.card,
 )
+_MEANS = _Need(
+    "the model's training card has means of its features",
+    "the model has no training card with means of its features",
+    lambda facts: facts.means,
+)
 _RECIPE = _Need(
     "it is recorded how the model was trained",
     "it is not recorded how the model was trained",
@@ -117,36 +124,41 @@ _L2UL = _Candidate(
     "l2ul", "it was published for single rows and needs them alone", (_NO_RETRAINING,)
 )
 
+_ROWS = (
+    _Candidate(
+        RETRAIN,
+        "edits leave a network that knows the rows better than one that never saw them",
+        _RETRAINING,
+    ),
+    _CALIBRATED,
+    _L2UL,
+)
+
 _ORDER: Final[Mapping[Kind, tuple[_Candidate, ...]]] = MappingProxyType(
     {
         "class": (
-            _Candidate("pte", "it costs retained classes least and needs the forget rows alone"),
-            _Candidate("delete", "it is next in cost, and holds by another loss"),
+            _Candidate("pte", "it passes the gates most often and needs the forget rows alone"),
             _Candidate(
-                "boundary_shrink",
-                "it is next in cost after delete",
+                "class_direction",
+                "it passes the gates as often, but changes the output layer alone",
+                (_MEANS,),
+            ),
+            _Candidate(
+                "delete", "it is next of those that need the forget rows alone, by passed gates"
+            ),
+            _Candidate(
+                "imu",
+                "it is next after delete, by passed gates and by cost where it does not pass",
                 (_NO_RETRAINING,),
             ),
             _Candidate(
                 RETRAIN, "no edit was accepted, and it needs the retained rows", _RETRAINING
             ),
         ),
-        "subject": (
-            _Candidate(
-                RETRAIN,
-                "edits leave a network that knows the person better than one that never met them",
-                _RETRAINING,
-            ),
-            _CALIBRATED,
-            _L2UL,
-        ),
-        "samples": (
-            _CALIBRATED,
-            _Candidate(RETRAIN, "no edit was accepted or possible", _RETRAINING),
-            _L2UL,
-        ),
+        "subject": _ROWS,
+        "samples": _ROWS,
     }
-)  # fmt: skip
+)
 
 
 def choose(facts: Facts) -> Ladder:

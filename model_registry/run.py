@@ -117,6 +117,12 @@ def artifact_path(client: "MlflowClient", run_id: str, path: str = "") -> Path:
     return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
 
 
+def find_artifact(client: "MlflowClient", run_id: str, path: str) -> Path | None:
+    """One of a run's artifacts at its top, as `artifact_path` gives it; None if it is not there."""
+    names = {artifact.path for artifact in client.list_artifacts(run_id)}
+    return artifact_path(client, run_id, path) if path in names else None
+
+
 def _log(
     client: "MlflowClient", run_id: str, curves: Mapping[str, list[float]], *, first_step: int
 ) -> None:

@@ -1,6 +1,6 @@
 """The ladder of a batch: which methods are tried in turn, why, and what became of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lethe.choosing import AUTO, Facts, choose
 from lethe.data.forget_set import ForgetSet
+from lethe.data.training_card import TrainingCard
 from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import Rung
 from lethe.errors import LetheError
@@ -16,7 +17,7 @@ from lethe.unlearning.method import Method
 from model_registry import tags
 from model_registry.connection import connect, experiment_id
 from model_registry.pull import PulledVersion
-from model_registry.run import artifact_path
+from model_registry.run import find_artifact
 from tasks.earlier import Earlier
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.prepare import load_way, may_learn_from_retained
@@ -119,27 +120,25 @@ def choose_ways(
 def facts_of(parent: PulledVersion, forget: ForgetSet, earlier: Earlier) -> Facts:
     """What `auto` chooses by."""
     classes = parent.facts.classes or forget.info.classes
+    card = parent.card()
     gone = set(earlier.classes) | set(forget.class_names if forget.kind == "class" else ())
     return Facts(
         kind=forget.kind,
         rows=forget.count,
         total=forget.total,
         classes_left=len(set(classes) - gone),
-        card=_has_card(parent),
+        card=_tells(card, lambda one: one.loss_quantiles("held_out")),
+        means=_tells(card, lambda one: one.known_means()),
         retained=forget.count < forget.total and may_learn_from_retained(forget, earlier),
         recipe=parent.facts.training is not None,
     )
 
 
-def _has_card(parent: PulledVersion) -> bool:
-    card = parent.card()
-    if card is None:
-        return False
+def _tells(card: TrainingCard | None, ask: Callable[[TrainingCard], object]) -> bool:
     try:
-        card.loss_quantiles("held_out")
+        return card is not None and bool(ask(card))
     except LetheError:
         return False
-    return True
 
 
 def options_of(
@@ -159,8 +158,8 @@ def taken_up(settings: Settings, batch: Batch, ladder: Sequence[Rung]) -> Climb 
     """
     client = connect(settings)
     for run in _runs_of(client, settings, batch):
-        path = artifact_path(client, run, tags.LADDER_FILE)
-        if path.is_file():
+        path = find_artifact(client, run, tags.LADDER_FILE)
+        if path is not None:
             found = Climb.model_validate_json(path.read_bytes())
             return found if found.asked == _asked(ladder) else None
     return None

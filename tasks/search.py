@@ -11,7 +11,7 @@ from lethe.unlearning.method import load_method
 from lethe.unlearning.search import Found, Trial, search
 from model_registry import tags
 from model_registry.connection import connect
-from model_registry.run import artifact_path, log_params
+from model_registry.run import find_artifact, log_params
 from tasks.device import device_slot
 from tasks.edit import forget_target
 from tasks.policy import IN_MEMORY
@@ -62,9 +62,8 @@ def _searched(record: Record, budget: int) -> Found:
 
 
 def _kept(record: Record) -> Found | None:
-    path = artifact_path(connect(record.settings), record.run_id)
-    path = path / tags.SEARCH_FILE
-    if not path.is_file():
+    path = find_artifact(connect(record.settings), record.run_id, tags.SEARCH_FILE)
+    if path is None:
         return None
     plain = json.loads(path.read_text(encoding="utf-8"))
     trials = tuple(

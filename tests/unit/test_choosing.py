@@ -12,21 +12,23 @@ from tasks.retraining import Retraining
 
 def facts(kind="class", **changes):
     known = {"rows": 125, "total": 1258, "classes_left": 9}
-    return Facts(kind, **known | {"card": True, "retained": True, "recipe": True} | changes)
+    there = dict.fromkeys(("card", "means", "retained", "recipe"), True)
+    return Facts(kind, **known | there | changes)
 
 
-NOTHING = {"card": False, "retained": False, "recipe": False}
+NOTHING = dict.fromkeys(("card", "means", "retained", "recipe"), False)
 TABLE = [
-    ("class", {}, ["pte", "delete", "retrain"]),
-    ("class", {"card": False}, ["pte", "delete", "retrain"]),
-    ("class", {"recipe": False}, ["pte", "delete", "boundary_shrink"]),
-    ("class", {"retained": False}, ["pte", "delete", "boundary_shrink"]),
-    ("class", NOTHING, ["pte", "delete", "boundary_shrink"]),
+    ("class", {}, ["pte", "class_direction", "delete", "retrain"]),
+    ("class", {"card": False}, ["pte", "class_direction", "delete", "retrain"]),
+    ("class", {"means": False}, ["pte", "delete", "retrain"]),
+    ("class", {"recipe": False}, ["pte", "class_direction", "delete", "imu"]),
+    ("class", {"retained": False}, ["pte", "class_direction", "delete", "imu"]),
+    ("class", NOTHING, ["pte", "delete", "imu"]),
     ("subject", {}, ["retrain", "calibrated"]),
     ("subject", {"card": False}, ["retrain"]),
     ("subject", {"recipe": False}, ["calibrated", "l2ul"]),
     ("subject", NOTHING, ["l2ul"]),
-    ("samples", {}, ["calibrated", "retrain"]),
+    ("samples", {}, ["retrain", "calibrated"]),
     ("samples", {"card": False}, ["retrain"]),
     ("samples", {"retained": False}, ["calibrated", "l2ul"]),
     ("samples", NOTHING, ["l2ul"]),
@@ -38,6 +40,7 @@ ANY = st.builds(
     total=st.integers(1, 10**9),
     classes_left=st.integers(1, 10**4),
     card=st.booleans(),
+    means=st.booleans(),
     retained=st.booleans(),
     recipe=st.booleans(),
 )
@@ -54,12 +57,13 @@ def test_every_ladder_has_a_rung_that_can_do_it_and_says_why_of_every_method(kno
     ladder = choose(known)
     assert ladder.rungs
     both = [*ladder.rungs, *ladder.left_out]
+    there = known.card or known.means
     assert {one.method for one in both} == {word.partition(",")[0] for word in outline(known.kind)}
     assert all(one.because for one in both)
     for rung in ladder.rungs:
         method = Retraining() if rung.method == RETRAIN else load_method(rung.method)
         assert known.kind in method.forgets
-        assert method.needs != "stored_statistics" or known.card
+        assert method.needs != "stored_statistics" or there
         assert method.needs != "retain" or (known.retained and known.recipe)
 
 
@@ -70,7 +74,7 @@ def test_the_same_facts_lead_to_the_same_ladder(known):
 
 def test_a_method_that_is_left_out_says_what_it_lacks():
     (left,) = choose(facts("class")).left_out
-    assert (left.method, left.because) == ("boundary_shrink", "it can be retrained instead")
+    assert (left.method, left.because) == ("imu", "it can be retrained instead")
     said = {one.method: one.because for one in choose(facts("subject", **NOTHING)).left_out}
     assert said["retrain"] == (
         "it is not recorded how the model was trained and "
@@ -88,7 +92,12 @@ def test_nothing_fits_where_there_is_nothing_to_do(changes, words):
 
 def test_the_outline_says_on_what_each_step_depends():
     *edits, last = outline("class")
-    assert edits == ["pte", "delete", "boundary_shrink, if it cannot be retrained"]
+    assert edits == [
+        "pte",
+        "class_direction, if the model's training card has means of its features",
+        "delete",
+        "imu, if it cannot be retrained",
+    ]
     assert last == (
         "retrain, if it is recorded how the model was trained and its retained rows may be "
         "learned again"
