@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Tools find each other without an activated environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test lint format unit integration stack stack-demo stack-status \
+.PHONY: help install demo benchmark test lint format unit integration stack stack-demo stack-status \
 	stack-stop infra-check audit ui clean
 .DEFAULT_GOAL := help
 
@@ -67,6 +67,12 @@ stack-status: $(STAMP) ## What of the stack runs, and whether it is healthy
 
 stack-stop: $(STAMP) ## Stop the stack in order; data stay
 	@$(BIN)/python -m infra.stack down
+
+benchmark: $(STAMP) ## Compare all methods anew and write docs/benchmark.md (hours)
+	$(BIN)/lethe benchmark --data digits,cwru --out benchmarks/results
+	$(BIN)/lethe benchmark --data fashion_mnist --rows-per-class 1000 --out benchmarks/results
+	$(BIN)/lethe benchmark --data watch --subjects all --out benchmarks/results
+	$(BIN)/python benchmarks/comparison_tables.py --write
 
 ui: $(STAMP) ## Open the MLflow UI
 	@$(BIN)/lethe ui

@@ -10,6 +10,7 @@ import typer
 
 from cli import (
     audit,
+    benchmark,
     config,
     data,
     demo,
@@ -42,6 +43,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.command("intake")(intake.intake)
 app.add_typer(policy.app, name="policy")
 app.command("evaluate")(evaluate.evaluate)
+app.command("benchmark")(benchmark.benchmark)
 app.add_typer(model.app, name="model")
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")

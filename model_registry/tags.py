@@ -60,6 +60,10 @@ PLOTS_FOLDER = "plots"
 COVERAGE_FILE = "coverage.json"
 CERTIFICATES_FOLDER = FOLDER
 
+# On the parent run of a comparison of methods (`lethe benchmark`).
+COMPARISON = "lethe.comparison_sha256"  # of all that decides its figures
+COMMAND = "lethe.command"
+
 # Artifacts of the run of a version whose training card was made later.
 CARDS_FOLDER = "training_cards"
 

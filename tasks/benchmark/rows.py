@@ -148,7 +148,12 @@ def subject_targets(splits: Splits, positions: Sequence[int] | None) -> list[Tar
             f"{splits.data} has {count} people, at positions 0 to {count - 1}. "
             f"Nothing was measured."
         )
-    return [Target("subject", position, f"person {position}") for position in chosen]
+    return [Target("subject", position, person_name(position)) for position in chosen]
+
+
+def person_name(position: int) -> str:
+    """How a person is called, in tables and in the training card."""
+    return f"person {position}"
 
 
 def _people(repository: str, path: str) -> tuple[NDArray[np.int64], ...]:
