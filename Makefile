@@ -42,7 +42,7 @@ integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
 
 infra-check: $(STAMP) ## Check images, compose, Kubernetes, AWS and alert files
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'
-	$(BIN)/pytest --numprocesses 2 tests/infra
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/infra
 
 audit: $(STAMP) ## Ask a database of vulnerabilities about the pinned versions
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'

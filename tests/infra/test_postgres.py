@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -34,7 +35,9 @@ def cluster():
     # Not pytest's folder: PostgreSQL runs as another user than root, who could not enter it.
     folder = Path(tempfile.mkdtemp(prefix="lethe-postgres-"))
     own = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    port = "54329"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
     environment = {
         "PATH": f"{folder / 'bin'}:{programs}:{os.environ['PATH']}",
         "PGHOST": str(folder), "PGPORT": port, "HOME": str(folder),

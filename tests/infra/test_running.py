@@ -218,14 +218,25 @@ def test_the_proxy_is_well_and_answers_for_a_server_that_is_not_there(stack):
         assert answer.status == 204
 
 
-def test_workers_get_an_account_in_mlflow_that_is_no_administrator(stack):
-    account = {"ACCOUNT_DIR": str(stack.folder / "account")}
-    (stack.folder / "account").mkdir()
+@pytest.fixture(scope="module")
+def account(stack):
+    """Runs the script that makes the workers' account."""
+    folder = stack.folder / "account"
+    folder.mkdir()
     for name, source in (("user", "mlflow-user"), ("password", "mlflow-password")):
-        (stack.folder / "account" / f"account-{name}").write_text(stack.secret(source))
-    made = stack.run("accounts", sys.executable, str(IMAGES / "accounts.py"), **account)
+        (folder / f"account-{name}").write_text(stack.secret(source))
+
+    def make():
+        script = str(IMAGES / "accounts.py")
+        return stack.run("accounts", sys.executable, script, ACCOUNT_DIR=str(folder))
+
+    return make, make()
+
+
+def test_workers_get_an_account_in_mlflow_that_is_no_administrator(stack, account):
+    make, made = account
     assert "MLflow has a new account lethe" in made.stdout, made.stderr[-2000:]
-    again = stack.run("accounts", sys.executable, str(IMAGES / "accounts.py"), **account)
+    again = make()
     assert "has its password" in again.stdout, again.stderr[-2000:]
     login = f"lethe:{stack.secret('mlflow-password')}"
     path = "/api/2.0/mlflow/registered-models/search"
@@ -234,7 +245,7 @@ def test_workers_get_an_account_in_mlflow_that_is_no_administrator(stack):
     assert stack.secret("mlflow-password") not in made.stdout + made.stderr
 
 
-def test_lethe_uses_mlflow_with_that_account_through_the_proxy(stack):
+def test_lethe_uses_mlflow_with_that_account_through_the_proxy(stack, account):
     program = (
         "from lethe.settings import load_settings\n"
         "from model_registry.connection import connect, experiment_id\n"
