@@ -30,6 +30,7 @@ from lethe.evaluation.gates import GateThresholds
 from lethe.evaluation.output_level import evaluate
 from lethe.evaluation.results import Evaluation, Part
 from lethe.evaluation.verdict import decide
+from lethe.patching.network import Patched
 from lethe.unlearning.method import (
     Context,
     Edit,
@@ -258,8 +259,11 @@ def _evaluated(case: Case, successor: nn.Module, *, feature_level: bool) -> Eval
         reference=case.retrained.model,
         seed=case.seed,
     )
+    if isinstance(successor, Patched):  # its hidden layers are those of the network below
+        return evaluation.model_copy(update={"patched": True})
     if not feature_level:
         return evaluation
+    means = case.card().known_means() if case.card is not None and case.forgotten else None
     networks: dict[Network, nn.Module] = {"original": case.original, "successor": successor}
     if case.fresh is not None:
         networks["fresh"] = case.fresh
@@ -269,6 +273,7 @@ def _evaluated(case: Case, successor: nn.Module, *, feature_level: bool) -> Eval
         case.parts,
         forgotten=case.forgotten,
         device=case.device,
+        means=means,
         seed=case.seed,
         known=case.known,
     )

@@ -139,3 +139,11 @@ def test_a_cell_needs_neither_prefect_nor_mlflow_nor_arrow():
         check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_a_network_under_a_patch_is_never_called_erased(case):
+    """PRUNE blocks rows and leaves the network below as it is."""
+    row = measure(case, Way("prune", {"reach": "everywhere"}), GateThresholds())
+    assert row.failed is None
+    assert row.verdict in {"suppressed", "refused"}
+    assert row.rule in {"patched", "gate_failed"}
