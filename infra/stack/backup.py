@@ -3,11 +3,12 @@
     python -m infra.stack backup /mnt/backup/2026-11-26
     python -m infra.stack restore /mnt/backup/2026-11-26
 
-A backup is consistent where it has to be: the databases are dumped before the objects are copied,
-so every artifact that a database names is there; what came later is more, not less. It holds
-secrets and, encrypted, what requests select: keep it as you keep the stack, and no longer than the
-retention of the policy. A copy of the audit log that was kept elsewhere is not part
-of it: after a restore it tells what was erased since, see `lethe requests replay`.
+A backup is consistent where it has to be: the audit log is copied before the databases are dumped,
+the objects after it, so the ledger knows every record of the log and every artifact that a database
+names is there; what came in between is more, not less. It holds secrets and, encrypted, what
+requests select: keep it as you keep the stack, and no longer than the policy allows. A copy of the
+audit log that was kept elsewhere is not part of it: after a restore it tells what was erased since,
+see `lethe requests replay`.
 """
 
 import json
@@ -23,11 +24,11 @@ from infra.stack.config import StackSettings
 from infra.stack.errors import StackError
 from infra.stack.manager import Manager
 from infra.stack.postgres import DATABASES, binaries, ensure_cluster, ensure_databases
-from infra.stack.secrets import pgpass_file, read_credentials
+from infra.stack.secrets import ensure_credentials, pgpass_file
 
 FACTS = "backup.json"
 # What is not in a database: keys and passwords, objects, the state of Lethe beside the ledger.
-FOLDERS = ("secrets", "s3", "lethe")
+BEFORE, AFTER = ("secrets", "lethe"), ("s3",)
 Tell = Callable[[str], None]
 
 
@@ -44,14 +45,12 @@ def backup(settings: StackSettings, folder: Path, tell: Tell = print) -> None:
     folder.chmod(0o700)
     os.umask(0o077)
     try:
+        _copy(settings, folder, BEFORE, tell)
         for name in DATABASES:
             words = ["--format=custom", f"--file={folder / f'{name}.dump'}", name]
             _postgres(settings, "pg_dump", *words)
             tell(f"  {name:<12} dumped")
-        for name in FOLDERS:
-            with tarfile.open(folder / f"{name}.tar", "w") as archive:
-                archive.add(settings.home / name, arcname=name, filter=_no_locks)
-            tell(f"  {name:<12} copied")
+        _copy(settings, folder, AFTER, tell)
         policy = settings.home / "policy.toml"
         shutil.copy2(policy, folder / policy.name)
         facts = {"made_at": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -81,12 +80,13 @@ def restore(settings: StackSettings, folder: Path, tell: Tell = print) -> None:
     from infra.stack.up import ensure_home
 
     ensure_home(settings)
-    for name in FOLDERS:
+    os.umask(0o077)
+    for name in (*BEFORE, *AFTER):
         with tarfile.open(folder / f"{name}.tar") as archive:
             archive.extractall(settings.home, filter="data")
         tell(f"  {name:<12} restored")
     shutil.copy2(folder / "policy.toml", settings.home / "policy.toml")
-    credentials = read_credentials(settings)
+    credentials = ensure_credentials(settings)  # the ports may be others
     write_files(settings)
     ensure_cluster(settings, credentials)
     manager = Manager(settings)
@@ -96,11 +96,19 @@ def restore(settings: StackSettings, folder: Path, tell: Tell = print) -> None:
     ensure_databases(settings, credentials)
     for name, owner in DATABASES.items():
         # As the superuser, for extensions; what is made belongs to the role that uses it.
-        words = (f"--dbname={name}", f"--role={owner}", "--no-owner", "--exit-on-error")
+        words = [f"--dbname={name}", f"--role={owner}", "--no-owner", "--no-comments"]
+        words += ["--exit-on-error"]
         _extensions(settings, credentials, name)
         _postgres(settings, "pg_restore", *words, str(folder / f"{name}.dump"))
         tell(f"  {name:<12} restored")
     manager.shut_down()
+
+
+def _copy(settings: StackSettings, folder: Path, names: tuple[str, ...], tell: Tell) -> None:
+    for name in names:
+        with tarfile.open(folder / f"{name}.tar", "w") as archive:
+            archive.add(settings.home / name, arcname=name, filter=_no_locks)
+        tell(f"  {name:<12} copied")
 
 
 def _extensions(settings: StackSettings, credentials: Mapping[str, str], name: str) -> None:
