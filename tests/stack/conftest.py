@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.stack.config import ROOT, StackSettings
+from infra.stack.errors import StackError
 from infra.stack.secrets import read_credentials
 from infra.stack.up import start, stop
 
@@ -66,7 +67,12 @@ def stack(tmp_path_factory):
     settings = StackSettings(home=home, project=project, **ports)
     (home / "clients.env").write_text(CLIENTS)
     said = []
-    credentials = start(settings, said.append)
+    try:
+        credentials = start(settings, said.append)
+    except StackError as error:
+        if "cannot reach" in str(error):  # root, in a folder that nobody else gets into
+            pytest.skip(str(error))
+        raise
     yield settings, credentials
     stop(settings, said.append)
     shutil.rmtree(home, ignore_errors=True)
