@@ -1,9 +1,11 @@
 """The picture of a comparison: forgetting against fidelity, with time."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from PIL import Image
 
 from lethe.evaluation.comparison.row import RETRAIN
@@ -22,7 +24,7 @@ from lethe.evaluation.drawing import (
     style,
 )
 
-COLOURS = 32
+COLOURS = 64
 # Below this two methods cannot be told apart, and a logarithm needs an end.
 LEAST = 1e-4
 
@@ -54,6 +56,13 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_ylim()  # whole powers of ten, so that two ticks at least are in sight
+    axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
+    axes.set_xlim(left=80 * LEAST)
+    axes.tick_params(which="minor", length=0)
     axes.set_xlabel(
         "forgetting: distance to the retrained network on forgotten rows, points", color=FAINT
     )
@@ -69,8 +78,10 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
 
 
 def save_small(figure: Figure, path: Path) -> None:
-    """Write a PNG in a palette of 32 colours: small enough to be committed."""
+    """Write a PNG in a palette of 64 colours: small enough to be committed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save(figure, path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture.convert("RGB").quantize(
+            COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        ).save(path, optimize=True)

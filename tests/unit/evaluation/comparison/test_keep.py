@@ -90,4 +90,7 @@ def test_the_picture_is_small_and_names_every_method(tmp_path):
     save_small(figure, tmp_path / "new" / "a.png")
     with Image.open(tmp_path / "new" / "a.png") as picture:
         assert picture.mode == "P"
+        seen = {colour for _, colour in picture.convert("RGB").getcolors(1000)}
+    for drawn in ((0, 0x72, 0xB2), (0xD5, 0x5E, 0)):  # a method's blue, the original's orange
+        assert any(max(abs(a - b) for a, b in zip(drawn, c, strict=True)) < 24 for c in seen)
     assert (tmp_path / "new" / "a.png").stat().st_size < 100_000
