@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -71,9 +71,8 @@ def ensure(address: str) -> list[str]:
     from prefect.client.orchestration import get_client
     from pydantic import SecretStr
 
-    saved = Webhook(url=SecretStr(address), method="POST", allow_private_urls=True).save(
-        BLOCK, overwrite=True
-    )
+    block = Webhook(url=SecretStr(address), method="POST", allow_private_urls=True)
+    saved = cast("UUID", block.save(BLOCK, overwrite=True))
     with get_client(sync_client=True) as client:
         made = automations(saved, client.create_flow_from_name(OVERDUE))
         for one in made:

@@ -82,7 +82,6 @@ def write_files(settings: StackSettings) -> None:
 def ensure_buckets(settings: StackSettings, credentials: Mapping[str, str]) -> None:
     """Make the buckets that are missing."""
     import boto3
-    from botocore.config import Config
 
     client = boto3.client(
         "s3",
@@ -90,7 +89,6 @@ def ensure_buckets(settings: StackSettings, credentials: Mapping[str, str]) -> N
         aws_access_key_id=credentials["S3_LETHE_KEY"],
         aws_secret_access_key=credentials["S3_LETHE_SECRET"],
         region_name="us-east-1",
-        config=Config(retries={"max_attempts": 5, "mode": "standard"}),
     )
     known = {one["Name"] for one in client.list_buckets()["Buckets"]}
     for name in set(BUCKETS) - known:
