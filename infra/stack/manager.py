@@ -16,7 +16,7 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from infra.stack.config import ROOT, StackSettings, as_root
 from infra.stack.errors import StackError
-from infra.stack.programs import BIN, Program, needs, programs
+from infra.stack.programs import BIN, Program, inherited, needs, programs
 from infra.stack.secrets import write_private
 
 BOOT_SECONDS = 30
@@ -93,7 +93,9 @@ class Manager:
         if self.is_running():
             return
         words = [str(BIN / "supervisord"), "-c", str(file)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, cwd=ROOT, env=inherited()
+        )
         if done.returncode:
             raise StackError(
                 f"The process manager did not start: {done.stdout}{done.stderr} "

@@ -32,6 +32,11 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "DO_NOT_TRACK": "1",
 }
+KEPT = {
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "no_proxy", "NO_PROXY", "STACK_COPY"),
+}
+KEPT_PREFIXES = ("LC_", "XDG_", "CUDA_", "NVIDIA_", "OMP_")
 Make = Callable[[StackSettings, Mapping[str, str]], dict[str, str]]
 
 
@@ -181,15 +186,19 @@ def policy_file(settings: StackSettings) -> Path:
     return own if own.exists() else settings.home / "policy.toml"
 
 
-def environment_of(settings: StackSettings, program: Program) -> dict[str, str]:
-    """Everything that a program gets: nothing of another's secrets."""
-    passed = {
+def inherited() -> dict[str, str]:
+    """What programs take over from the shell that starts the stack: nothing that may be secret."""
+    return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("LETHE_", "PREFECT_", "MLFLOW_", "AWS_", "PG"))
+        if name in KEPT or name.startswith(KEPT_PREFIXES)
     }
+
+
+def environment_of(settings: StackSettings, program: Program) -> dict[str, str]:
+    """Everything that a program gets: nothing of another's secrets."""
     made = program.environment(settings, read_credentials(settings)) if needs(program) else {}
-    return passed | settings.as_environment() | made
+    return inherited() | settings.as_environment() | made
 
 
 def needs(program: Program) -> bool:
