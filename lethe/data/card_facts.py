@@ -31,11 +31,23 @@ class CardFacts(BaseModel):
     min_rows: int = Field(default=MIN_ROWS, ge=1)
     fisher_rows: int = Field(ge=0, description="training rows in the Fisher information")
     fisher_by: Literal["vmap", "loop", "none"] = "none"
+    curvature_rows: int = Field(
+        default=0, ge=0, description="training rows in the Kronecker factors; 0: there are none"
+    )
+    unseen_folds: int = Field(
+        default=0,
+        ge=0,
+        description="networks that were trained without some people each; 0: no losses of people "
+        "with networks that never saw them",
+    )
     forgotten: tuple[str, ...] = Field(
         default=(), description="classes whose statistics were taken out"
     )
     fisher_holds_forgotten: bool = Field(
         default=False, description="the Fisher information includes rows forgotten since"
+    )
+    curvature_holds_forgotten: bool = Field(
+        default=False, description="so do the Kronecker factors"
     )
     statistics_hold_forgotten: bool = Field(
         default=False, description="so do counts, accuracies, means and quantiles"
@@ -52,10 +64,20 @@ class CardFacts(BaseModel):
                 "The Fisher information is a sum over all training rows and still includes those "
                 "that were forgotten."
             )
+        if self.curvature_holds_forgotten:
+            found.append(
+                "The Kronecker factors are sums over training rows and still include those that "
+                "were forgotten."
+            )
         if self.statistics_hold_forgotten:
             found.append(
                 "Rows that were forgotten without their whole class are still part of counts, "
                 "accuracies, means and quantiles."
+            )
+        if self.statistics_hold_forgotten and self.unseen_folds:
+            found.append(
+                "Other people's losses with networks that never saw them come from networks that "
+                "saw the rows that were forgotten."
             )
         return tuple(found)
 

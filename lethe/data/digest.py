@@ -6,6 +6,17 @@ from collections.abc import Iterable
 _MODULUS = 1 << 256
 
 
+def subject_fingerprint(key: bytes, subject: str) -> str:
+    """What a record names a person by, 64 hexadecimal digits; nobody makes it without the key.
+
+    Raises:
+        ValueError: if the key is empty, which would make it a plain hash of the id.
+    """
+    if not key:
+        raise ValueError("an empty key would make the fingerprint a plain hash of the id")
+    return hmac.digest(key, b"lethe.subject:" + subject.encode(), "sha256").hex()
+
+
 class SetDigest:
     """Digest of ids that does not depend on their order.
 

@@ -79,7 +79,7 @@ def fisher_diagonal(
         DataError: if no row has a known label.
         ModelError: if a gradient is not finite.
     """
-    chosen = _choose(_labels(rows) if labels is None else labels, most_rows, seed)
+    chosen = choose_rows(row_labels(rows) if labels is None else labels, most_rows, seed)
     network = copy.deepcopy(model).to(device).eval()
     gradients = _Gradients(network)
     done, left = 0, int(chosen.sum())
@@ -105,7 +105,7 @@ def fisher_diagonal(
     return Fisher(diagonal, done, gradients.by)
 
 
-def _labels(rows: Rows) -> Tensor:
+def row_labels(rows: Rows) -> Tensor:
     """(N,) int64 by position."""
     labels = torch.full((len(rows),), -1, dtype=torch.int64)
     with closing(rows.batches(READ_ROWS)) as batches:
@@ -114,7 +114,7 @@ def _labels(rows: Rows) -> Tensor:
     return labels
 
 
-def _choose(labels: Tensor, most_rows: int | None, seed: int) -> Tensor:
+def choose_rows(labels: Tensor, most_rows: int | None, seed: int) -> Tensor:
     """(N,) bool by position: the rows to take, all with a known label."""
     known = (labels >= 0).nonzero().flatten()
     if not len(known):

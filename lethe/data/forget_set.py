@@ -33,6 +33,7 @@ from lethe.data.repository import OpenDataset, open_dataset
 from lethe.data.rows import Rows
 from lethe.data.scan import Scan, pieces, scan
 from lethe.data.selection import Kind
+from lethe.data.subjects import subject_ids
 from lethe.data.vocabulary import Vocabulary
 
 __all__ = [
@@ -104,6 +105,14 @@ class ForgetSet:
             for _, rows in pieces(file, columns, groups):
                 chosen = rows["sample_id"].filter(pa.array(matcher.mask(rows)))
                 yield from chosen.to_pylist()
+
+    def subject_ids(self, part: Part) -> list[str | None]:
+        """Whose each training row is, selected or not, in the order of `rows`; read again.
+
+        Raises:
+            FormError: if the data set has no such column.
+        """
+        return subject_ids(self.opened, "train", _Choice(Matcher([self.spec.selection]), part))
 
     def rows(
         self, *, split: Split, part: Part, classes: Sequence[str], memory_budget: int

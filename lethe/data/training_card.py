@@ -7,7 +7,9 @@
 
 It describes one model: of each class the numbers of rows, the held-out accuracy, the mean of the
 features and quantiles of the loss, and of all training rows together the diagonal of the empirical
-Fisher information (`lethe.data.fisher`). Nothing else of the rows is in it.
+Fisher information (`lethe.data.fisher`). Where training made them it also holds Kronecker factors
+of the Fisher information (`lethe.data.curvature`) and people's losses with networks that never saw
+them (`lethe.data.unseen_people`). Nothing else of the rows is in it.
 
 A class with fewer than `facts.min_rows` rows of a split has no mean and no quantiles of its own
 there: all classes' quantiles stand in for them. No value is ever NaN: the counts tell what is
@@ -15,12 +17,11 @@ absent.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
@@ -28,13 +29,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lethe.data.card_facts import LEVELS, CardFacts, ClassCard, Split, Status
+from lethe.data.curvature import Factors
+from lethe.data.mixture import mixture
+from lethe.data.unseen_people import UnseenPeople
 from lethe.errors import ModelError
 
 FILE_NAME = "training_card.safetensors"
 
 _ALL = {"train": "all_train_loss", "held_out": "all_held_out_loss"}
 _FISHER = "fisher/"
-_POINTS = 401  # of one class's quantile function, where classes are mixed
+_CURVATURE = ("curvature_inputs/", "curvature_outputs/")
+_UNSEEN = ("unseen_rows", "unseen_loss", "unseen_all_loss")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +62,9 @@ class TrainingCard:
         all_train_loss: (Q,) float32 over all classes' rows; None when there are too few.
         all_held_out_loss: likewise.
         fisher: by name of the parameter, its diagonal Fisher information, float32.
+        curvature: by name of the layer, Kronecker factors of its Fisher information; empty where
+            they were not made.
+        unseen: people's losses with networks that never saw them; None where they were not made.
     """
 
     classes: tuple[str, ...]
@@ -70,6 +78,8 @@ class TrainingCard:
     all_train_loss: Tensor | None
     all_held_out_loss: Tensor | None
     fisher: Mapping[str, Tensor]
+    curvature: Mapping[str, Factors] = field(default_factory=dict)
+    unseen: UnseenPeople | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that do not fit each other.
@@ -88,6 +98,9 @@ class TrainingCard:
             "all_train_loss": (levels,),
             "all_held_out_loss": (levels,),
         }
+        if self.unseen is not None and self.unseen.rows.shape[1] != count:
+            message = f"people's losses are of {self.unseen.rows.shape[1]} classes, not {count}"
+            raise ValueError(message)
         for name, table in self._tables().items():
             if tuple(table.shape) != shapes.get(name, tuple(table.shape)):
                 message = f"{name} has shape {tuple(table.shape)}, expected is {shapes[name]}"
@@ -152,7 +165,8 @@ class TrainingCard:
 
         Their counts, accuracy, mean and quantiles become zero. All classes' quantiles are made
         anew as a mixture of the remaining classes' own, since from the old ones a forgotten class
-        could be told by subtraction. The Fisher information is one sum over all rows and stays.
+        could be told by subtraction; so are each person's. The Fisher information, diagonal and
+        Kronecker factors, is one sum over all rows and stays.
 
         Raises:
             ModelError: if the card knows no such class.
@@ -160,11 +174,14 @@ class TrainingCard:
         gone = torch.zeros(len(self.classes), dtype=torch.bool)
         gone[[self._index(name) for name in classes]] = True
         names = {*self.facts.forgotten, *classes}
-        held = bool((self.train_rows[gone] > 0).any()) and bool(self.fisher)
+        trained = bool((self.train_rows[gone] > 0).any())
         facts = self.facts.model_copy(
             update={
                 "forgotten": tuple(name for name in self.classes if name in names),
-                "fisher_holds_forgotten": self.facts.fisher_holds_forgotten or held,
+                "fisher_holds_forgotten": self.facts.fisher_holds_forgotten
+                or (trained and bool(self.fisher)),
+                "curvature_holds_forgotten": self.facts.curvature_holds_forgotten
+                or (trained and bool(self.curvature)),
             }
         )
         kept = ~gone
@@ -179,19 +196,34 @@ class TrainingCard:
             held_out_loss=self.held_out_loss * kept[:, None],
             all_train_loss=self._mixed("train", kept),
             all_held_out_loss=self._mixed("held_out", kept),
+            unseen=None if self.unseen is None else self.unseen.without_classes(gone),
         )
 
-    def with_forgotten_rows(self) -> "TrainingCard":
+    def with_forgotten_rows(self, fingerprints: Collection[str] = ()) -> "TrainingCard":
         """The same card, noting that rows in its aggregates were forgotten since.
 
-        For people and single rows: what they added cannot be taken out again.
+        For people and single rows: what they added cannot be taken out again. Only a person's own
+        losses with networks that never saw them can, and are.
+
+        Args:
+            fingerprints: of the people all or some of whose rows were forgotten.
         """
-        update = {"statistics_hold_forgotten": True, "fisher_holds_forgotten": bool(self.fisher)}
-        return replace(self, facts=self.facts.model_copy(update=update))
+        update = {
+            "statistics_hold_forgotten": True,
+            "fisher_holds_forgotten": bool(self.fisher),
+            "curvature_holds_forgotten": bool(self.curvature),
+        }
+        return replace(
+            self,
+            facts=self.facts.model_copy(update=update),
+            unseen=None if self.unseen is None else self.unseen.without(fingerprints),
+        )
 
     def save(self, path: Path) -> None:
         """Write everything to one safetensors file; equal cards give equal bytes."""
         about = {"classes": list(self.classes), "facts": self.facts.model_dump(mode="json")}
+        if self.unseen is not None:
+            about["people"] = list(self.unseen.fingerprints)
         text = json.dumps(about, sort_keys=True, ensure_ascii=False)
         tensors = {name: table.contiguous() for name, table in self._tables().items()}
         save_file(tensors, path, metadata={"card": text})
@@ -213,8 +245,20 @@ class TrainingCard:
                 for name in list(found)
                 if name.startswith(_FISHER)
             }
+            curvature = _factors(found)
+            unseen = None
+            if "people" in about:
+                unseen = UnseenPeople(tuple(about["people"]), *(found.pop(n) for n in _UNSEEN))
             whole = {name: found.pop(name, None) for name in _ALL.values()}
-            return cls(tuple(about["classes"]), facts, fisher=fisher, **whole, **found)
+            return cls(
+                tuple(about["classes"]),
+                facts,
+                fisher=fisher,
+                curvature=curvature,
+                unseen=unseen,
+                **whole,
+                **found,
+            )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = "its facts" if isinstance(error, ValidationError) else str(error)
             raise ModelError(
@@ -224,7 +268,10 @@ class TrainingCard:
             ) from error
 
     def summary(self) -> dict[str, Any]:
-        """The card for a person or a script, JSON throughout: no means, no Fisher information."""
+        """The card for a person or a script, JSON throughout: no means, no Fisher information.
+
+        Of people it says how many, not who.
+        """
         lines = [self.for_class(index) for index in range(len(self.classes))]
         return {
             **self.facts.model_dump(mode="json"),
@@ -233,6 +280,11 @@ class TrainingCard:
             "held_out_rows": int(self.held_out_rows.sum()),
             "feature_size": int(self.feature_means.shape[1]),
             "fisher_parameters": sum(table.numel() for table in self.fisher.values()),
+            "curvature_layers": len(self.curvature),
+            "curvature_numbers": sum(
+                f.inputs.numel() + f.outputs.numel() for f in self.curvature.values()
+            ),
+            "unseen_people": 0 if self.unseen is None else len(self.unseen),
             "levels": list(LEVELS),
             "all_train_loss": _listed(self.all_train_loss),
             "all_held_out_loss": _listed(self.all_held_out_loss),
@@ -268,8 +320,7 @@ class TrainingCard:
     def _mixed(self, split: Split, kept: Tensor) -> Tensor | None:
         """All classes' quantiles once only some are kept; as they are if none of the others counts.
 
-        Each class's quantile function is taken as linear between its levels and weighted by its
-        rows.
+        Each class is weighted by its rows.
         """
         everything: Tensor | None = getattr(self, _ALL[split])
         rows = self._rows(split)
@@ -278,13 +329,8 @@ class TrainingCard:
         own = (kept & (rows >= self.facts.min_rows)).nonzero().flatten()
         if not len(own):
             return None
-        table = (self.train_loss if split == "train" else self.held_out_loss)[own].numpy()
-        levels = np.asarray(LEVELS)
-        fine = np.linspace(0, 1, _POINTS)
-        points = np.stack([np.interp(fine, levels, line) for line in table])
-        weights = np.repeat(rows[own].numpy(), _POINTS).astype(float)
-        mixed = np.quantile(points.ravel(), levels, weights=weights, method="inverted_cdf")
-        return torch.tensor(mixed, dtype=torch.float32)
+        table = self.train_loss if split == "train" else self.held_out_loss
+        return mixture(table[own], rows[own])
 
     def _tables(self) -> dict[str, Tensor]:
         """Every tensor by the name it is stored under."""
@@ -299,7 +345,21 @@ class TrainingCard:
         )
         tables = {name: getattr(self, name) for name in names}
         found = {name: table for name, table in tables.items() if table is not None}
-        return found | {f"{_FISHER}{name}": table for name, table in self.fisher.items()}
+        found |= {f"{_FISHER}{name}": table for name, table in self.fisher.items()}
+        for name, factors in self.curvature.items():
+            found[f"{_CURVATURE[0]}{name}"] = factors.inputs
+            found[f"{_CURVATURE[1]}{name}"] = factors.outputs
+        if self.unseen is not None:
+            people = (self.unseen.rows, self.unseen.loss, self.unseen.all_loss)
+            found |= dict(zip(_UNSEEN, people, strict=True))
+        return found
+
+
+def _factors(found: dict[str, Tensor]) -> dict[str, Factors]:
+    """Take the Kronecker factors out of a file's tensors."""
+    inputs, outputs = _CURVATURE
+    names = [name.removeprefix(inputs) for name in found if name.startswith(inputs)]
+    return {n: Factors(found.pop(inputs + n), found.pop(outputs + n)) for n in names}
 
 
 def _listed(values: Tensor | None) -> list[float] | None:

@@ -268,6 +268,19 @@ def test_what_cannot_be_forgotten_is_refused_with_its_own_error(
         assert hidden not in str(caught.value) + caplog.text + repr(asked)
 
 
+def test_subject_ids_come_in_the_order_of_the_rows(repository):
+    """x of row i is i, so the rows say whose they are."""
+    forget = resolve(spec(repository, classes=("a",)))
+    for part in ("forget", "retained"):
+        rows = forget.rows(split="train", part=part, classes=CLASSES, memory_budget=BUDGET)
+        numbers = rows.x[:, 0].int().tolist()
+        assert forget.subject_ids(part) == [f"person-{i % 5}" if i % 5 else None for i in numbers]
+        assert 0 < len(numbers) < TRAIN
+    without = spec(repository, dataset="data/requests/r1.parquet", whole=True)
+    with pytest.raises(errors.FormError, match=r"lacks the column subject_id.*unseen_folds"):
+        resolve(without).subject_ids("forget")
+
+
 def test_a_folder_without_git_or_without_dvc_is_refused(tmp_path):
     with pytest.raises(errors.NotARepositoryError):
         resolve(spec(str(tmp_path), "HEAD", classes=("a",)))

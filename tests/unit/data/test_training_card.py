@@ -1,15 +1,20 @@
 """What a training card keeps, hands out and takes out."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lethe.data.card_facts import LEVELS, CardFacts
+from lethe.data.curvature import Factors
 from lethe.data.training_card import FILE_NAME, TrainingCard
+from lethe.data.unseen_people import UnseenPeople
 from lethe.errors import ModelError
 
 Q = len(LEVELS)
@@ -52,6 +57,22 @@ def make():
         all_train_loss=losses([*TRAIN["a"], *TRAIN["b"], *TRAIN["c"]]),
         all_held_out_loss=losses([*HELD_OUT["a"], *HELD_OUT["b"]]),
         fisher={"head.weight": torch.arange(6.0).reshape(3, 2), "head.bias": torch.ones(3)},
+    )
+
+
+def with_people():
+    """The same card with curvature, and losses of two people."""
+    rows = torch.tensor([[6, 5, 0], [0, 10, 0]])
+    loss = torch.zeros(2, 3, Q)
+    loss[0, 0], loss[0, 1], loss[1, 1] = losses([1.0] * 6), losses([2.0] * 5), losses([7.0] * 10)
+    unseen = UnseenPeople(("a" * 64, "b" * 64), rows, loss, torch.stack([loss[0, 1], loss[1, 1]]))
+    return TrainingCard(
+        **{
+            **vars(make()),
+            "facts": facts(curvature_rows=9, unseen_folds=2),
+            "curvature": {"head": Factors(torch.eye(3), 2 * torch.eye(3))},
+            "unseen": unseen,
+        }
     )
 
 
@@ -179,6 +200,59 @@ def test_forgotten_people_are_noted_since_they_stay_in_the_aggregates():
     assert torch.equal(card.feature_means, make().feature_means)
 
 
+def test_a_forgotten_person_s_losses_are_gone_from_the_file_and_the_sums_are_noted(tmp_path):
+    before = with_people()
+    card = before.with_forgotten_rows(["a" * 64])
+    assert card.unseen.fingerprints == ("b" * 64,)
+    assert card.facts.curvature_holds_forgotten
+    assert any("Kronecker factors" in note for note in card.facts.notes)
+    assert any("networks that saw the rows" in note for note in card.facts.notes)
+    card.save(tmp_path / "after")
+    before.save(tmp_path / "before")
+    read = TrainingCard.load(tmp_path / "after")
+    assert read.unseen.fingerprints == ("b" * 64,)
+    assert (b'\\"people\\": [\\"' + b"a" * 64) not in (tmp_path / "after").read_bytes()
+    assert (b'\\"people\\": [\\"' + b"a" * 64) in (tmp_path / "before").read_bytes()
+    assert before.with_forgotten_rows().unseen.fingerprints == ("a" * 64, "b" * 64)
+
+
+def test_a_forgotten_class_is_gone_from_people_s_losses_too():
+    card = with_people().without(["b"])
+    assert card.unseen.fingerprints == ("a" * 64,)  # the other had no other class
+    assert card.unseen.rows.tolist() == [[6, 0, 0]]
+    assert card.unseen.loss.max() == card.unseen.all_loss.max() == 1.0
+    assert card.facts.curvature_holds_forgotten
+    assert torch.equal(card.curvature["head"].outputs, 2 * torch.eye(3))
+
+
+def test_curvature_and_people_are_read_back_and_counted_but_not_named(tmp_path):
+    card = with_people()
+    card.save(tmp_path / "one")
+    read = TrainingCard.load(tmp_path / "one")
+    assert equal(read, card)
+    found = read.summary()
+    assert (found["curvature_layers"], found["curvature_numbers"]) == (1, 18)
+    assert (found["unseen_people"], found["unseen_folds"]) == (2, 2)
+    assert "b" * 64 not in str(found)
+    other = UnseenPeople((), torch.zeros(0, 2), torch.zeros(0, 2, Q), torch.zeros(0, Q))
+    with pytest.raises(ValueError, match="of 2 classes, not 3"):
+        TrainingCard(**{**vars(card), "unseen": other})
+
+
+def test_a_card_of_before_there_were_people_is_read(tmp_path):
+    """Its facts do not name the new ones at all."""
+    make().save(tmp_path / "new")
+    with safe_open(tmp_path / "new", framework="pt") as file:
+        known = json.loads(file.metadata()["card"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in ("curvature_rows", "unseen_folds", "curvature_holds_forgotten"):
+        del known["facts"][name]
+    save_file(tensors, tmp_path / "old", metadata={"card": json.dumps(known)})
+    read = TrainingCard.load(tmp_path / "old")
+    assert equal(read, make())
+    assert (read.unseen, read.curvature) == (None, {})
+
+
 @settings(deadline=None, max_examples=50)  # it writes files
 @given(data=st.data())
 def test_what_is_saved_is_read_back_to_the_bit(tmp_path_factory, data):
@@ -244,8 +318,6 @@ def test_tables_that_do_not_fit_or_are_not_finite_are_refused(field, value):
 
 
 def test_the_summary_is_json_without_means_or_fisher():
-    import json
-
     text = json.dumps(make().summary(), allow_nan=False)
     found = json.loads(text)
     assert [one["status"] for one in found["classes"]] == ["known", "known", "few_rows"]
