@@ -83,6 +83,16 @@ def _about(shown: "TrainingCard") -> str:
         f"Data: {facts.dataset} at {facts.git_rev[:12]}, DVC md5 {facts.dvc_md5}",
         f"Feature means: {means}",
         f"Fisher information: from {facts.fisher_rows} training rows, seed {facts.seed}",
+        _people(shown),
         *facts.notes,
     )
     return "\n".join(lines)
+
+
+def _people(shown: "TrainingCard") -> str:
+    if shown.unseen is None:
+        return "People never seen: none; made where the training recipe has `unseen_folds`"
+    return (
+        f"People never seen: losses of {len(shown.unseen)} people, from {shown.facts.unseen_folds} "
+        f"networks; curvature of {len(shown.curvature)} layers"
+    )

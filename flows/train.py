@@ -41,5 +41,5 @@ def train(dataset: str, model: str | None = None, again: bool = False) -> TrainR
     if not again and (found := find_trained(settings, name, data, recipe)) is not None:
         return found
     trained = fit(settings, data, recipe)
-    card = describe(settings, data, trained)
+    card = describe(settings, data, recipe, trained)
     return register_trained(settings, name, data, recipe, trained, card=card)

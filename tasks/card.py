@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from lethe.data.dataset import DatasetRows, dataset_rows
+from lethe.data.dataset import DatasetRows, EveryRow, dataset_rows
+from lethe.data.digest import subject_fingerprint
 from lethe.data.errors import MissingDatasetError
+from lethe.data.repository import open_dataset
 from lethe.data.rows import Rows
 from lethe.data.selection import Selection
+from lethe.data.subjects import subject_ids
 from lethe.data.training_card import TrainingCard
 from lethe.errors import ModelError
-from lethe.models.card import About, make_card
+from lethe.keys import record_key
+from lethe.models.card import CURVATURE_ROWS, About, make_card
+from lethe.models.cross_fitting import CrossFitted, cross_fit
 from lethe.models.device import pick_device
+from lethe.models.training import TrainingSettings, recipe_of
 from lethe.settings import Settings
 from lethe.unlearning.method import Edit
 from model_registry import tags
@@ -26,6 +32,7 @@ from model_registry.register import weights_digest
 from model_registry.version import VersionRef, find_version
 from tasks.device import device_slot
 from tasks.earlier import with_earlier
+from tasks.people import fingerprints_of
 from tasks.progress import progress
 from tasks.record import MIB, Record
 from tasks.retraining import NAME as RETRAIN
@@ -36,10 +43,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MadeCard:
-    """A card and the wall time that it took."""
+    """A card and the wall time that it took, without that of networks trained for it alone.
+
+    `cross_fitting` is theirs: None where there were none.
+    """
 
     card: TrainingCard
     seconds: float
+    cross_fitting: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,15 +70,23 @@ def card_of(
     train: DatasetRows,
     held_out: DatasetRows | None,
     classes: Sequence[str],
+    recipe: TrainingSettings,
 ) -> MadeCard:
     """The card of a network from both splits of its data set, which lies at `path`.
+
+    Where the recipe asks for it, with people's losses by networks that never saw them.
 
     Raises:
         DataError, ModelError: as `lethe.models.card.make_card` does.
     """
     about = About(weights_digest(network), path, train.dvc_md5, train.git_rev)
     rows = None if held_out is None else held_out.rows
-    return _make(settings, network, train.rows, rows, classes=classes, about=about)
+    unseen = None
+    if recipe.unseen_folds:
+        opened = open_dataset(train.repository, path, train.git_rev)
+        subjects = subject_ids(opened, "train", EveryRow())
+        unseen = _cross_fit(settings, train.rows, subjects, recipe, len(classes))
+    return _make(settings, network, train.rows, rows, classes=classes, about=about, unseen=unseen)
 
 
 def successor_card(record: Record, edit: Edit, weights: str) -> TrainingCard | None:
@@ -83,7 +102,9 @@ def successor_card(record: Record, edit: Edit, weights: str) -> TrainingCard | N
     if card is None:
         return None
     card = _without(card, gone)
-    return card if record.forget.kind == "class" else card.with_forgotten_rows()
+    if record.forget.kind == "class":
+        return card
+    return card.with_forgotten_rows(fingerprints_of(record, whole=False))
 
 
 def version_card(
@@ -134,7 +155,20 @@ def version_card(
     except MissingDatasetError:
         held_out = None
     about = About(pulled.facts.weights_sha256, dataset, train.dvc_md5, train.git_rev)
-    made = _make(settings, pulled.network, train.rows, held_out, classes=classes, about=about)
+    recipe, unseen = recipe_of(pulled.facts.training), None
+    if recipe is not None and recipe.unseen_folds:
+        opened = open_dataset(settings.data.repository, dataset, train.git_rev)
+        subjects = subject_ids(opened, "train", EveryRow())
+        unseen = _cross_fit(settings, train.rows, subjects, recipe, len(classes))
+    made = _make(
+        settings,
+        pulled.network,
+        train.rows,
+        held_out,
+        classes=classes,
+        about=about,
+        unseen=unseen,
+    )
     card = _without(made.card, gone)
     add_card(client, ref, record.run_id, card)
     return VersionCard(ref, card, made=True)
@@ -148,6 +182,7 @@ def _make(
     *,
     classes: Sequence[str],
     about: About,
+    unseen: CrossFitted | None = None,
 ) -> MadeCard:
     device = pick_device(settings.device)
     with device_slot(device, settings.worker), progress("Training card") as report:
@@ -160,9 +195,35 @@ def _make(
             device=device,
             seed=settings.seed,
             about=about,
+            curvature_rows=CURVATURE_ROWS if unseen else 0,
+            unseen=unseen,
             progress=report,
         )
-        return MadeCard(card, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return MadeCard(card, seconds, None if unseen is None else unseen.seconds)
+
+
+def _cross_fit(
+    settings: Settings,
+    rows: Rows,
+    subjects: Sequence[str | None],
+    recipe: TrainingSettings,
+    classes: int,
+) -> CrossFitted:
+    """People's losses with networks that never saw them; people by keyed fingerprints."""
+    key, device = record_key(settings.record_key_file), pick_device(settings.device)
+    with device_slot(device, settings.worker), progress("Networks without some people") as report:
+        return cross_fit(
+            rows,
+            subjects,
+            recipe,
+            classes=classes,
+            device=device,
+            seed=settings.seed,
+            mark=lambda one: subject_fingerprint(key, one),
+            allowed=settings.models.factories,
+            progress=report,
+        )
 
 
 def _rebuilt(record: Record, edit: Edit, weights: str) -> TrainingCard:
@@ -183,8 +244,18 @@ def _rebuilt(record: Record, edit: Edit, weights: str) -> TrainingCard:
         )
     forget = record.forget
     about = About(weights, forget.spec.dataset, forget.dvc_md5, forget.git_rev)
+    recipe, unseen = recipe_of(record.parent.facts.training), None
+    if recipe is not None and recipe.unseen_folds:
+        subjects = remaining.subject_ids("retained")
+        unseen = _cross_fit(record.settings, train, subjects, recipe, len(record.classes))
     return _make(
-        record.settings, edit.model, train, held_out, classes=record.classes, about=about
+        record.settings,
+        edit.model,
+        train,
+        held_out,
+        classes=record.classes,
+        about=about,
+        unseen=unseen,
     ).card
 
 

@@ -41,6 +41,7 @@ PARAMS_FILE = Path("params.yaml")
 ACCURACY = "held_out/accuracy"
 SECONDS = f"{tags.SECONDS}training"
 CARD_SECONDS = f"{tags.SECONDS}card"
+CROSS_FITTING_SECONDS = f"{tags.SECONDS}cross_fitting"
 # One example alone would fix the batch size of the logged graph.
 EXAMPLE_ROWS = 2
 
@@ -135,7 +136,9 @@ def fit(settings: Settings, data: TrainingData, recipe: TrainingSettings) -> Tra
 
 
 @task(**IN_MEMORY)
-def describe(settings: Settings, data: TrainingData, trained: TrainedNetwork) -> MadeCard:
+def describe(
+    settings: Settings, data: TrainingData, recipe: TrainingSettings, trained: TrainedNetwork
+) -> MadeCard:
     """Make the training card: what may be known of the data when they are away."""
     return card_of(
         settings,
@@ -144,6 +147,7 @@ def describe(settings: Settings, data: TrainingData, trained: TrainedNetwork) ->
         train=data.train,
         held_out=data.held_out,
         classes=data.classes,
+        recipe=recipe,
     )
 
 
@@ -169,6 +173,8 @@ def register_trained(
     log_params(client, run_id, {"seed": settings.seed, **recipe.model_dump(mode="json")})
     log_curves(client, run_id, {f"train/{k}": v for k, v in trained.curves.items()})
     metrics = {SECONDS: trained.seconds, CARD_SECONDS: card.seconds}
+    if card.cross_fitting is not None:
+        metrics[CROSS_FITTING_SECONDS] = card.cross_fitting
     log_metrics(client, run_id, metrics if accuracy is None else {**metrics, ACCURACY: accuracy})
     log_dataset_uses(client, run_id, list(_uses(data)), None)
     example = next(iter(data.train.rows.batches(EXAMPLE_ROWS))).x

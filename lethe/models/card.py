@@ -19,13 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lethe.data.card_facts import LEVELS, MIN_ROWS, CardFacts
+from lethe.data.curvature import Curvature, kronecker_factors
 from lethe.data.fisher import Fisher, fisher_diagonal
 from lethe.data.rows import Rows
 from lethe.data.training_card import TrainingCard
 from lethe.errors import DataError, ModelError
+from lethe.models.cross_fitting import CrossFitted
 
 BATCH_ROWS = 512
 FISHER_ROWS = 2_000
+CURVATURE_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ def make_card(
     seed: int,
     about: About,
     fisher_rows: int = FISHER_ROWS,
+    curvature_rows: int = 0,
+    unseen: CrossFitted | None = None,
     progress: Callable[[int, int], None] = _silent,
 ) -> TrainingCard:
     """Run the model over its rows and keep what the card may hold.
@@ -67,6 +72,8 @@ def make_card(
         seed: of the choice of rows for the Fisher information.
         about: what is described.
         fisher_rows: most rows in the Fisher information; 0 leaves it out.
+        curvature_rows: most rows in the Kronecker factors; 0 leaves them out.
+        unseen: people's losses with networks that never saw them, if there are any.
         progress: hears (rows done, rows in all) of the Fisher information, which takes longest.
 
     Raises:
@@ -100,6 +107,18 @@ def make_card(
         if fisher_rows
         else Fisher({}, 0, "vmap")
     )
+    curvature = (
+        kronecker_factors(
+            network,
+            train_rows,
+            device=device,
+            most_rows=curvature_rows,
+            seed=seed,
+            labels=train.labels,
+        )
+        if curvature_rows
+        else Curvature({}, 0)
+    )
     enough = held_out_counts >= MIN_ROWS
     accuracy = held_out.right(count) / held_out_counts.clamp(min=1)
     return TrainingCard(
@@ -112,6 +131,8 @@ def make_card(
             seed=seed,
             fisher_rows=fisher.rows,
             fisher_by=fisher.by if fisher.rows else "none",
+            curvature_rows=curvature.rows,
+            unseen_folds=0 if unseen is None else unseen.folds,
         ),
         train_rows=rows,
         held_out_rows=held_out_counts,
@@ -122,6 +143,8 @@ def make_card(
         all_train_loss=train.quantiles(),
         all_held_out_loss=held_out.quantiles(),
         fisher=fisher.diagonal,
+        curvature=curvature.layers,
+        unseen=None if unseen is None else unseen.people,
     )
 
 

@@ -32,7 +32,9 @@ def reference_key(
         left_out: keyed digest of the rows that it is trained without.
         classes: what each logit is for, in order.
     """
-    facts = [settings.model_dump(mode="json"), seed, dvc_md5, left_out, classes]
+    # What is made besides the network does not decide it.
+    recipe = settings.model_dump(mode="json", exclude={"unseen_folds"})
+    facts = [recipe, seed, dvc_md5, left_out, classes]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

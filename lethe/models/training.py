@@ -9,6 +9,7 @@ class, the reference of every measurement of forgetting, uses the same recipe.
 """
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from torch import nn
 from torch.nn import functional as F
 
@@ -42,11 +50,39 @@ class TrainingSettings(BaseModel):
     batch_size: int = Field(default=32, ge=2, description="rows per step")
     learning_rate: float = Field(default=0.003, gt=0, description="peak of the one-cycle schedule")
     weight_decay: float = Field(default=0.01, ge=0, description="decoupled weight decay")
+    unseen_folds: int = Field(
+        default=0,
+        ge=0,
+        description="networks trained besides, each without some people, whose losses with it and "
+        "the curvature go into the training card; 0: none of this",
+    )
+
+    @field_validator("unseen_folds")
+    @classmethod
+    def _enough_folds(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold would leave nobody to train on; take two at least, or 0")
+        return folds
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_folds(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Recipes without folds read as they did before there were any, and so do their keys."""
+        found: dict[str, Any] = handler(self)
+        if not found.get("unseen_folds"):
+            found.pop("unseen_folds", None)
+        return found
 
     @property
     def architecture(self) -> Architecture:
         """The network, as a registered version names it."""
         return Architecture(factory=self.network, kwargs=self.network_kwargs)
+
+
+def recipe_of(recorded: Mapping[str, Any] | None) -> TrainingSettings | None:
+    """The recipe as a version's record holds it; None where it holds none."""
+    if recorded is None:
+        return None
+    return TrainingSettings.model_validate_json(json.dumps(recorded))
 
 
 @dataclass(frozen=True)

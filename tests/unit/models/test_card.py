@@ -7,8 +7,10 @@ from torch.nn import functional as F
 
 from lethe.data.card_facts import LEVELS
 from lethe.data.rows import TensorRows
+from lethe.data.unseen_people import UnseenPeople
 from lethe.errors import DataError, ModelError
 from lethe.models.card import About, make_card
+from lethe.models.cross_fitting import CrossFitted
 
 CPU = torch.device("cpu")
 ABOUT = About("a" * 64, "data/x", "b" * 32, "c" * 40)
@@ -137,3 +139,15 @@ def test_what_a_card_cannot_be_made_of_is_refused():
         broken.head.bias.fill_(torch.nan)
     with pytest.raises(ModelError, match="not finite"):
         card_of(rows(20, 0, 0), None, broken)
+
+
+def test_curvature_and_people_are_kept_where_they_are_asked_for():
+    train = rows(20, 20, 20)
+    people = UnseenPeople((), torch.zeros(0, 3), torch.zeros(0, 3, 21), torch.zeros(0, 21))
+    card = card_of(train, None, curvature_rows=30, unseen=CrossFitted(people, 4, 1.5))
+    assert (card.facts.curvature_rows, card.facts.unseen_folds) == (30, 4)
+    assert set(card.curvature) == {"first", "head"}
+    assert card.curvature["head"].inputs.shape == (3, 3)  # two features and the bias
+    assert card.unseen is people
+    plain = card_of(train, None)
+    assert (plain.curvature, plain.unseen, plain.facts.curvature_rows) == ({}, None, 0)

@@ -54,3 +54,8 @@ def test_whatever_decides_a_reference_decides_its_key():
     keys.add(reference_key(SETTINGS.model_copy(update={"epochs": 3}), **FACTS))
     assert len(keys) == 6
     assert reference_key(SETTINGS, **FACTS) in keys
+
+
+def test_networks_made_for_the_card_do_not_make_another_reference():
+    folds = SETTINGS.model_copy(update={"unseen_folds": 5})
+    assert reference_key(folds, **FACTS) == reference_key(SETTINGS, **FACTS)

@@ -7,7 +7,7 @@ from torch import nn
 
 from lethe.data.rows import TensorRows
 from lethe.errors import DataError, ModelError
-from lethe.models.training import TrainingSettings, new_network, train
+from lethe.models.training import TrainingSettings, new_network, recipe_of, train
 
 SETTINGS = TrainingSettings(network="lethe.models.networks:digits_cnn", epochs=3)
 
@@ -87,3 +87,13 @@ def test_a_network_outside_the_allowed_modules_is_refused():
     with pytest.raises(ModelError, match="not among"):
         new_network(settings)
     assert isinstance(new_network(settings, allowed=("torch.nn",)), nn.Identity)
+
+
+def test_a_recipe_without_folds_is_recorded_as_before_there_were_any():
+    """So keys of versions that were trained then are found."""
+    assert "unseen_folds" not in SETTINGS.model_dump(mode="json")
+    with_folds = SETTINGS.model_copy(update={"unseen_folds": 5})
+    assert with_folds.model_dump(mode="json")["unseen_folds"] == 5
+    assert recipe_of(with_folds.model_dump(mode="json")) == with_folds
+    assert recipe_of(SETTINGS.model_dump(mode="json")) == SETTINGS
+    assert recipe_of(None) is None
