@@ -4,31 +4,37 @@
     python benchmarks/person_forgetting.py --data watch --method ssd --options '{"alpha": 20}'
 
 Reads data/<name> as committed and its recipe in params.yaml. Per seed it trains once and makes the
-training card, then for each person it unlearns and retrains without their rows. Three distances to
-the retrained network are taken: the area (AUC) of the membership attack, the person's training rows
-against their held-out rows; the accuracy on the person's training rows; and the accuracy on the
-other people's held-out rows. Accuracies are in percent. Writes person_forgetting_<name>.json into
-benchmarks/results, or person_forgetting_<name>_<method>.json for a method other than `calibrated`.
+training card as the flow `train` does, with the networks that never saw some people; then for each
+person it unlearns and retrains without their rows. Three distances to the retrained network are
+taken: the area (AUC) of the membership attack, the person's training rows against their held-out
+rows; the accuracy on the person's training rows; and the accuracy on the other people's held-out
+rows. Accuracies are in percent. With several seeds, `floor` is how far apart two networks are that
+were both retrained without the person, with one seed and the next. Writes
+person_forgetting_<name>.json into benchmarks/results, or person_forgetting_<name>_<method>.json for
+a method other than `calibrated`.
 """
 
 import argparse
 import json
+import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from class_forgetting import RESULTS, ROOT, Splits, accuracy, facts, mean, read, read_recipe, write
+from class_forgetting import RESULTS, ROOT, Splits, accuracy, facts, read, read_recipe, write
 from torch import nn
 
 from lethe.data.repository import open_dataset
 from lethe.data.rows import TensorRows
 from lethe.data.training_card import TrainingCard
 from lethe.evaluation.membership import attack, loss_scores
-from lethe.models.card import About, make_card
+from lethe.models.card import CURVATURE_ROWS, About, make_card
+from lethe.models.cross_fitting import cross_fit
 from lethe.models.training import TrainingSettings, new_network, train
 from lethe.unlearning.method import Context, ForgetTarget, load_method
 
@@ -58,6 +64,9 @@ def main() -> int:
     parser.add_argument("--method", default="calibrated")
     parser.add_argument("--options", default="{}", help="the method's options, JSON")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
+    parser.add_argument(
+        "--keep", type=Path, help="keep networks and cards in this folder and use them again"
+    )
     parser.add_argument("--no-write", action="store_true", help="leave the result file as it is")
     arguments = parser.parse_args()
 
@@ -68,8 +77,12 @@ def main() -> int:
     options = json.loads(arguments.options)
     runs = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        original = train(new_network(recipe, seed=seed), splits.train, recipe, seed=seed).model
-        card = card_of(original, splits, seed)
+        original = network_of(
+            splits.train, recipe, seed, _kept(arguments.keep, f"original_{seed}.pt")
+        )
+        path = _kept(arguments.keep, f"card_{seed}.safetensors")
+        card = card_of(original, splits, seed, people=people, recipe=recipe, kept=path)
+        print(json.dumps({"seed": seed, "card": about(card)}), flush=True)
         for position in chosen:
             run = forget(
                 original,
@@ -81,13 +94,16 @@ def main() -> int:
                 method=arguments.method,
                 options=options,
                 seed=seed,
+                kept=_kept(arguments.keep, f"retrained{position}_{seed}.pt"),
             )
             runs.append({"seed": seed, "person": position, **run})
             print(json.dumps(runs[-1]), flush=True)
     result = {
         **facts(arguments.data, splits, recipe, seeds=arguments.seeds, threads=arguments.threads),
+        "command": _command(sys.argv),
         "method": arguments.method,
         "options": load_method(arguments.method, options).model_dump(mode="json"),
+        "card": about(card),
         "summary": summarise(runs),
         "runs": runs,
     }
@@ -109,12 +125,68 @@ def whose(name: str) -> People:
     return People(*found)
 
 
-def card_of(model: nn.Module, splits: Splits, seed: int) -> TrainingCard:
-    """The training card, as the flow `train` makes it."""
-    about = About("0" * 64, "data", splits.dvc_md5, "HEAD")
-    return make_card(
-        model, splits.train, splits.held_out, splits.classes, device=CPU, seed=seed, about=about
+def card_of(
+    model: nn.Module,
+    splits: Splits,
+    seed: int,
+    *,
+    people: People | None = None,
+    recipe: TrainingSettings | None = None,
+    kept: Path | None = None,
+) -> TrainingCard:
+    """The training card, as the flow `train` makes it; people are named by their ids.
+
+    Without people or recipe it knows nothing of people never seen.
+    """
+    if kept is not None and kept.exists():
+        return TrainingCard.load(kept)
+    unseen = None
+    if people is not None and recipe is not None and recipe.unseen_folds:
+        unseen = cross_fit(
+            splits.train,
+            people.train.tolist(),
+            recipe,
+            classes=len(splits.classes),
+            device=CPU,
+            seed=seed,
+            mark=str,
+        )
+    card = make_card(
+        model,
+        splits.train,
+        splits.held_out,
+        splits.classes,
+        device=CPU,
+        seed=seed,
+        about=About("0" * 64, "data", splits.dvc_md5, "HEAD"),
+        curvature_rows=CURVATURE_ROWS if unseen else 0,
+        unseen=unseen,
     )
+    if kept is not None:
+        card.save(kept)
+    return card
+
+
+def network_of(
+    rows: TensorRows, recipe: TrainingSettings, seed: int, kept: Path | None = None
+) -> nn.Module:
+    """A network trained on the rows, or the one that was kept of them."""
+    network = new_network(recipe, seed=seed)
+    if kept is not None and kept.exists():
+        network.load_state_dict(torch.load(kept, weights_only=True))
+        return network.eval()
+    network = train(network, rows, recipe, seed=seed).model
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), kept)
+    return network
+
+
+def about(card: TrainingCard) -> dict[str, int]:
+    """How much the card holds beside what every card does."""
+    known = card.summary()
+    names = ("curvature_rows", "curvature_layers", "curvature_numbers", "unseen_folds")
+    return {name: known[name] for name in (*names, "unseen_people")}
 
 
 def forget(
@@ -128,6 +200,7 @@ def forget(
     method: str,
     options: Mapping[str, Any],
     seed: int,
+    kept: Path | None = None,
 ) -> dict[str, Any]:
     """The three figures before, after and retrained, and what it took."""
     person = people.ids[position]
@@ -138,14 +211,14 @@ def forget(
         take(splits.held_out, ~own_held_out),
     )
     unlearning = load_method(method, options)
-    target, context = ForgetTarget(rows[0], "subject"), Context(seed=seed, card=card)
+    target = ForgetTarget(rows[0], "subject", fingerprints=(person,))
+    context = Context(seed=seed, card=card)
     clocks = [time.process_time()]
     instructions = unlearning.probe(model, target, context)
     edit = unlearning.edit(model, target, instructions, context)
     clocks.append(time.process_time())
-    retrained = train(
-        new_network(recipe, seed=seed), take(splits.train, ~own), recipe, seed=seed
-    ).model
+    known = kept is not None and kept.exists()
+    retrained = network_of(take(splits.train, ~own), recipe, seed, kept)
     clocks.append(time.process_time())
     networks = {"before": model, "after": edit.model, "retrained": retrained}
     found = {name: figures(network, *rows) for name, network in networks.items()}
@@ -157,7 +230,8 @@ def forget(
         "epochs": edit.epochs,
         "stopped": edit.stopped,
         "unlearn_cpu_seconds": round(clocks[1] - clocks[0], 3),
-        "retrain_cpu_seconds": round(clocks[2] - clocks[1], 3),
+        # A network that was kept took no time that could be compared.
+        "retrain_cpu_seconds": None if known else round(clocks[2] - clocks[1], 3),
     }
 
 
@@ -192,13 +266,40 @@ def distances(found: Mapping[str, float], retrained: Mapping[str, float]) -> dic
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the absolute distances."""
-    return {
+    """Means of the absolute distances; and between retrained networks of neighbouring seeds."""
+    found: dict[str, Any] = {
         moment: {
-            name: mean(abs(run[f"distance_{moment}"][name]) for run in runs) for name in FIGURES
+            name: _mean(abs(run[f"distance_{moment}"][name]) for run in runs) for name in FIGURES
         }
         for moment in ("before", "after")
     }
+    retrained = {(run["seed"], run["person"]): run["retrained"] for run in runs}
+    seeds = sorted({seed for seed, _ in retrained})
+    if len(seeds) > 1:
+        after = dict(zip(seeds, seeds[1:] + seeds[:1], strict=True))
+        apart = [
+            distances(known, retrained[after[seed], person])
+            for (seed, person), known in retrained.items()
+        ]
+        found["floor"] = {name: _mean(abs(one[name]) for one in apart) for name in FIGURES}
+    return found
+
+
+def _command(words: Sequence[str]) -> str:
+    """What gives the same figures, wherever networks are kept."""
+    left = list(words[1:])
+    if "--keep" in left:
+        at = left.index("--keep")
+        del left[at : at + 2]
+    return " ".join(["python", f"benchmarks/{Path(words[0]).name}", *left])
+
+
+def _kept(folder: Path | None, name: str) -> Path | None:
+    return None if folder is None else folder / name
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(statistics.fmean(values), 4)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from lethe.data.rows import Rows
 from lethe.errors import ForgetSetError
 from lethe.unlearning.method import Edit, ForgetTarget, Instructions
 from tasks.earlier import with_earlier
+from tasks.people import fingerprints_of
 from tasks.policy import IN_MEMORY
 from tasks.progress import progress
 from tasks.record import Record
@@ -47,7 +48,8 @@ def forget_target(record: Record) -> ForgetTarget:
             "Select rows that the model was trained on."
         )
     retained = _retained(record) if record.method.needs == "retain" else None
-    return ForgetTarget(rows, record.forget.kind, record.forgotten, retained)
+    marks = fingerprints_of(record, whole=True) if record.forget.kind == "subject" else ()
+    return ForgetTarget(rows, record.forget.kind, record.forgotten, retained, marks)
 
 
 def _retained(record: Record) -> Rows:

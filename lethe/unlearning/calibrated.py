@@ -12,7 +12,7 @@ ours; see docs/methods/calibrated.md.
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lethe.data.curvature import Factors, penalty, weight_matrix
 from lethe.data.rows import Batch
 from lethe.errors import MethodError
 from lethe.unlearning import losses, probes
@@ -34,12 +35,18 @@ from lethe.unlearning.method import (
     Searches,
 )
 from lethe.unlearning.schedule import Outcome, Schedule, until_forgotten
-from lethe.unlearning.stored_card import check_classes, required_card
+from lethe.unlearning.stored_card import (
+    check_classes,
+    check_curvature,
+    required_card,
+    unseen_reference,
+)
 from lethe.unlearning.survey import check_instructions, survey
 from lethe.unlearning.unseen import log_odds_of, matched_targets, share_above
 
 CHANCE = 0.5
 HALVINGS = 12
+INPUTS, OUTPUTS = "curvature_inputs/", "curvature_outputs/"  # names among the tensors
 CURVES = ("loss", "push", "pull", "auc")
 
 
@@ -68,6 +75,11 @@ class Calibrated(BaseModel):
     )
     push_weight: float = Field(default=1.0, gt=0, description="weight of the push")
     pull_weight: float = Field(default=5.0, ge=0, description="weight of the pull")
+    hold_weight: float = Field(
+        default=400.0,
+        ge=0,
+        description="weight of the curvature, where the card has it; 0: as without",
+    )
     temperature: float = Field(default=1.0, gt=0, description="of the distillation")
     anchors_per_class: int = Field(default=30, ge=1, description="anchors per class")
     anchor_epsilon: float = Field(default=1.0, gt=0, description="radius of an anchor's L2 ball")
@@ -75,6 +87,9 @@ class Calibrated(BaseModel):
     bank_rows: int = Field(default=128, ge=1, description="most forget rows that anchors start at")
     edited_share: float = Field(
         default=0.3, gt=0, le=1, description="share of the layers that change, from the output"
+    )
+    held_share: float = Field(
+        default=1.0, gt=0, le=1, description="the same where the curvature holds them"
     )
     epochs: int = Field(default=50, ge=1, description="most epochs until within tolerance")
     repair_epochs: int = Field(default=20, ge=0, description="epochs after that")
@@ -93,7 +108,10 @@ class Calibrated(BaseModel):
             ModelError: if the card says nothing of rows never seen.
         """
         card = required_card(context, self.name)
-        quantiles, own = card.loss_quantiles("held_out")
+        reference = unseen_reference(card, forget)
+        quantiles, own = reference.quantiles, reference.own
+        held = card.curvature if self.hold_weight else {}
+        check_curvature(card, model)
         scale = probes.data_scale(forget.rows, self.batch_size)
         probes.check_scale(scale)
         found = survey(model, forget, context, self.batch_size)
@@ -116,7 +134,11 @@ class Calibrated(BaseModel):
                 "quantiles": quantiles,
                 "anchor_inputs": anchors,
                 "anchor_teacher_logits": anchor_logits,
+                **{INPUTS + name: factors.inputs for name, factors in held.items()},
+                **{OUTPUTS + name: factors.outputs for name, factors in held.items()},
             },
+            reference=reference.whose,
+            held_layers=len(held),
             auc=float(share_above(before, quantiles[found.labels]).mean()),
             loss=float(before.mean()),
             borrowed_classes=int((~own[sorted(set(found.labels.tolist()))]).sum()),
@@ -140,9 +162,11 @@ class Calibrated(BaseModel):
         before = self._auc(student, forget, quantiles, context.device)
         outcome, share, after = Outcome({name: [] for name in CURVES}, ""), 0.0, before
         if before > CHANCE + self.tolerance:
-            unfreeze_last(
-                student, next(forget.rows.batches(1)).x.to(context.device), self.edited_share
-            )
+            held = _held(instructions, context.device)
+            share = self.held_share if held else self.edited_share
+            unfreeze_last(student, next(forget.rows.batches(1)).x.to(context.device), share)
+            if held:
+                _freeze_others(student, held)
             weights = [weight for weight in student.parameters() if weight.requires_grad]
             if not weights:
                 raise MethodError(
@@ -160,7 +184,7 @@ class Calibrated(BaseModel):
             curves=outcome.curves,
             epochs=len(outcome.curves["loss"]),
             seconds=time.perf_counter() - started,
-            stopped=_sentence(before, after, share, self.tolerance) + _doubt(forget),
+            stopped=_sentence(before, after, share, self.tolerance) + _words(forget, instructions),
         )
 
     def _starts(self, forget: ForgetTarget, generator: torch.Generator) -> Tensor:
@@ -180,6 +204,7 @@ class Calibrated(BaseModel):
         context: Context,
     ) -> Outcome:
         device, found = context.device, instructions.tensors
+        factors = _held(instructions, device)
         targets = found["targets"]
         # On the CPU: Apple's MPS has no float64.
         wanted = (log_odds_of(targets) if self.compare == "log_odds" else targets).to(device)
@@ -187,17 +212,22 @@ class Calibrated(BaseModel):
         teacher = found["anchor_teacher_logits"].to(device)
         nothing = torch.zeros(teacher.shape[1], dtype=torch.bool, device=device)
         optimizer = torch.optim.Adam(weights, lr=self.learning_rate)
+        layers = _layers(student, factors)
+        origin = {name: weight_matrix(layer).detach().clone() for name, layer in layers.items()}
 
         def update(step: _Step) -> Tensor:
-            batch, held = step
-            x, y, held = batch.x.to(device), batch.y.to(device), held.to(device)
-            logits, anchored = student(torch.cat((x, anchors[held]))).split([len(x), len(held)])
+            batch, chosen = step
+            x, y, chosen = batch.x.to(device), batch.y.to(device), chosen.to(device)
+            logits, anchored = student(torch.cat((x, anchors[chosen]))).split([len(x), len(chosen)])
             loss = F.cross_entropy(logits, y, reduction="none")
             value = _log_odds(logits, y) if self.compare == "log_odds" else loss
             goal = wanted[batch.positions.to(device)]
             push = F.huber_loss(value, goal, delta=self.huber)
-            pull = losses.pull_masked(anchored, teacher[held], nothing, self.temperature).mean()
+            pull = losses.pull_masked(anchored, teacher[chosen], nothing, self.temperature).mean()
             total = self.push_weight * push + self.pull_weight * pull
+            if layers:
+                moved = {n: weight_matrix(layer) - origin[n] for n, layer in layers.items()}
+                total = total + self.hold_weight * penalty(factors, moved)
             optimizer.zero_grad()
             torch.autograd.backward(total)
             optimizer.step()
@@ -212,7 +242,8 @@ class Calibrated(BaseModel):
             learning_rate=self.learning_rate,
             growth=1.0,  # the rows have a goal; a faster rate would only run past it
             batch_size=self.batch_size,
-            target=CHANCE + self.tolerance,
+            # What is held moves a given way and no further: there is nothing to wait for.
+            target=1.0 if factors else CHANCE + self.tolerance,
         )
         return until_forgotten(
             optimizer,
@@ -303,10 +334,41 @@ def _sentence(before: float, after: float, share: float, tolerance: float) -> st
     return f"Forgotten: {moved}.{back}"
 
 
-def _doubt(forget: ForgetTarget) -> str:
-    """What the card cannot say of people."""
+def _held(instructions: Instructions, device: torch.device) -> dict[str, Factors]:
+    """Kronecker factors by layer, as the probe handed them on."""
+    found = instructions.tensors
+    names = [name.removeprefix(INPUTS) for name in found if name.startswith(INPUTS)]
+    return {
+        name: Factors(found[INPUTS + name].to(device), found[OUTPUTS + name].to(device))
+        for name in names
+    }
+
+
+def _layers(student: nn.Module, held: Mapping[str, Factors]) -> dict[str, nn.Module]:
+    """The layers that change and are held."""
+    layers = {name: student.get_submodule(name) for name in held}
+    return {
+        name: layer
+        for name, layer in layers.items()
+        if any(weight.requires_grad for weight in layer.parameters())
+    }
+
+
+def _freeze_others(student: nn.Module, held: Mapping[str, Factors]) -> None:
+    """Freeze what nothing would hold: layers without factors, like normalisation."""
+    for name, weight in student.named_parameters():
+        if name.rpartition(".")[0] not in held:
+            weight.requires_grad_(False)
+
+
+def _words(forget: ForgetTarget, instructions: Instructions) -> str:
+    """What the rows were compared with, where that is not the held-out rows of single rows."""
     if forget.kind != "subject":
         return ""
-    return (
-        " If the card's held-out rows are of the same people, a retrained network knows them less."
+    return {
+        "person": " Never seen: by networks trained without the person, on the person's own rows.",
+        "people": " Never seen: by networks trained without the person, on other people's rows.",
+    }.get(
+        instructions.facts.get("reference", ""),
+        " If the card's held-out rows are of the same people, a retrained network knows them less.",
     )

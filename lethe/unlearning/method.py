@@ -45,13 +45,15 @@ class ForgetTarget:
     """What to forget: the rows and, for a class request, the classes' label indices.
 
     `retained` is everything else that was trained on: given to methods that declare
-    `needs = "retain"` and to no other.
+    `needs = "retain"` and to no other. `fingerprints` are those of the people who are forgotten
+    whole (`lethe.data.digest.subject_fingerprint`), by which the training card names them.
     """
 
     rows: Rows
     kind: ForgetKind
     classes: tuple[int, ...] = ()
     retained: Rows | None = None
+    fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

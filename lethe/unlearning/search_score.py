@@ -41,6 +41,7 @@ from lethe.errors import LetheError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import barred, barred_outputs
 from lethe.unlearning.method import Context, ForgetTarget
+from lethe.unlearning.stored_card import unseen_reference
 from lethe.unlearning.unseen import share_above
 
 HELD_SHARE = 0.2
@@ -219,7 +220,6 @@ def _quantiles(forget: ForgetTarget, context: Context, outputs: int) -> Tensor |
     if forget.kind == "class" or context.card is None or len(context.card.classes) != outputs:
         return None
     try:
-        quantiles, _ = context.card.loss_quantiles("held_out")
+        return unseen_reference(context.card, forget).quantiles
     except LetheError:
         return None
-    return quantiles

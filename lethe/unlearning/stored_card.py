@@ -1,10 +1,16 @@
 """The training card, for methods that cannot do without it."""
 
-from torch import nn
+from dataclasses import dataclass
+from typing import Literal
 
+from torch import Tensor, nn
+
+from lethe.data.curvature import weight_matrix
 from lethe.data.training_card import TrainingCard
 from lethe.errors import MethodError
-from lethe.unlearning.method import Context
+from lethe.unlearning.method import Context, ForgetTarget
+
+Whose = Literal["person", "people", "held_out"]
 
 
 def required_card(context: Context, name: str) -> TrainingCard:
@@ -52,3 +58,48 @@ def check_classes(card: TrainingCard, outputs: int) -> None:
             f"The training card describes {len(card.classes)} classes, but the model has {outputs} "
             f"outputs. The model was left as it was. Look at it: `lethe model card NAME/NUMBER`."
         )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What rows never seen look like: quantiles (K, Q) of their loss, (K,) whether a class's own.
+
+    `whose` says of which rows: those of the very people who are forgotten ("person"), those of all
+    people who have a table ("people"), both with networks that never saw them; or held-out rows
+    with the model itself.
+    """
+
+    quantiles: Tensor
+    own: Tensor
+    whose: Whose
+
+
+def unseen_reference(card: TrainingCard, forget: ForgetTarget) -> Reference:
+    """What the forget rows are to look like: for people, who never saw them; else held-out rows.
+
+    Raises:
+        ModelError: if the card says nothing of rows never seen.
+    """
+    people = card.unseen
+    if forget.kind == "subject" and people is not None and len(people):
+        quantiles, own, found = people.quantiles(forget.fingerprints)
+        return Reference(quantiles, own, "person" if found else "people")
+    quantiles, own = card.loss_quantiles("held_out")
+    return Reference(quantiles, own, "held_out")
+
+
+def check_curvature(card: TrainingCard, model: nn.Module) -> None:
+    """Refuse a card whose Kronecker factors are not of this network's layers.
+
+    Raises:
+        MethodError: if a layer is missing or has weights of another shape.
+    """
+    layers = dict(model.named_modules())
+    for name, factors in card.curvature.items():
+        sides = (len(factors.outputs), len(factors.inputs))
+        if name not in layers or weight_matrix(layers[name]).shape != sides:
+            raise MethodError(
+                f"The training card holds the curvature of a layer {name!r} that this network does "
+                f"not have in that size. The model was left as it was. Look at the card: "
+                f"`lethe model card NAME/NUMBER`."
+            )

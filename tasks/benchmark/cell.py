@@ -189,7 +189,8 @@ def _options(method: Method) -> str:
 
 def _target(case: Case, method: Method) -> ForgetTarget:
     retained = case.parts[Part.RETAINED_TRAIN] if method.needs == "retain" else None
-    return ForgetTarget(case.parts[Part.FORGET_TRAIN], case.kind, case.forgotten, retained)
+    marks = (case.target,) if case.kind == "subject" else ()
+    return ForgetTarget(case.parts[Part.FORGET_TRAIN], case.kind, case.forgotten, retained, marks)
 
 
 def _context(case: Case, method: Method) -> Context:

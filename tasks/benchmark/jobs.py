@@ -27,11 +27,12 @@ from lethe.data.training_card import TrainingCard
 from lethe.evaluation.comparison.row import RETRAIN, Row
 from lethe.evaluation.gates import GateThresholds
 from lethe.evaluation.results import Part
-from lethe.models.card import About, make_card
+from lethe.models.card import CURVATURE_ROWS, About, make_card
+from lethe.models.cross_fitting import cross_fit
 from lethe.models.reference_cache import kept_or_made
 from lethe.models.training import TrainedNetwork, TrainingSettings, new_network, train
 from tasks.benchmark.cell import Case, Reference, Way, find_method, measure, warm_up
-from tasks.benchmark.rows import Splits, Target, read_splits
+from tasks.benchmark.rows import Splits, Target, person_name, read_splits
 from tasks.benchmark.sources import source_digest
 
 CPU_SECONDS = "cpu_seconds"  # kept among a network's curves, as a curve of one value
@@ -213,14 +214,28 @@ def _card(source: Source, seed: int) -> TrainingCard:
     splits = source.splits()
     # The card stays here, so it needs no digest of weights that nobody registered.
     about = About("0" * 64, f"data/{source.data}", source.dvc_md5, "HEAD")
+    device, unseen = torch.device(source.device), None
+    if splits.people and source.recipe.unseen_folds:
+        unseen = cross_fit(
+            splits.train,
+            [None if one < 0 else f"{one:09d}" for one in splits.people[0].tolist()],
+            source.recipe,
+            classes=len(splits.classes),
+            device=device,
+            seed=seed,
+            mark=lambda one: person_name(int(one)),
+            allowed=source.factories,
+        )
     return make_card(
         train_once(NetworkJob(source, seed)).model,
         splits.train,
         splits.held_out,
         splits.classes,
-        device=torch.device(source.device),
+        device=device,
         seed=seed,
         about=about,
+        curvature_rows=CURVATURE_ROWS if unseen else 0,
+        unseen=unseen,
     )
 
 

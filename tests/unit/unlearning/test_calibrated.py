@@ -221,21 +221,53 @@ def test_it_is_installed_under_its_name():
     assert Calibrated.needs == "stored_statistics"
 
 
-def test_the_table_is_that_of_the_result_file():
+def test_the_tables_are_those_of_the_result_file():
     root = Path(__file__).resolve().parents[3]
     page = (root / "docs" / "methods" / "calibrated.md").read_text(encoding="utf-8")
     path = root / "benchmarks" / "results" / "person_forgetting_watch.json"
     result = json.loads(path.read_text(encoding="utf-8"))
-    shown = re.findall(r"^\| (\d+) \| (\d+) \| ([\d./ ]+) \| ([\d./ ]+) \|", page, re.MULTILINE)
+    cells = r" \| ([\d./ ]+)" * 3
+    shown = re.findall(rf"^\| (\d+) \| (\d+) \| (\d+){cells} \|$", page, re.MULTILINE)
+    figures = (("membership_auc", 3), ("person_train", 1), ("others_held_out", 1))
     moments = ("before", "after", "retrained")
+    assert len(shown) == 30
     assert shown == [
         (
+            str(run["seed"]),
             str(run["person"]),
             str(run["rows"]),
-            " / ".join(f"{run[m]['membership_auc']:.3f}" for m in moments),
-            " / ".join(f"{run[m]['person_train']:.1f}" for m in moments),
+            *(" / ".join(f"{run[m][name]:.{d}f}" for m in moments) for name, d in figures),
         )
         for run in result["runs"]
     ]
+    for key, words in (
+        ("before", "original network"),
+        ("after", "after `calibrated`"),
+        ("floor", "another network retrained without the person"),
+    ):
+        auc, own, others = (result["summary"][key][name] for name, _ in figures)
+        assert f"| {words} | {auc:.4f} | {own:.2f} | {others:.2f} |" in page
     assert result["options"] == Calibrated().model_dump(mode="json")
+    assert result["card"]["unseen_folds"] == 5
     assert f"    {result['command']}\n" in page
+
+
+def test_the_floor_is_what_the_retrained_networks_of_neighbouring_seeds_differ_by(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[3] / "benchmarks")
+    from person_forgetting import FIGURES, summarise
+
+    def run(seed, auc):
+        known = dict.fromkeys(FIGURES, auc)
+        distance = dict.fromkeys(FIGURES, 0.5 - auc)
+        return {
+            "seed": seed,
+            "person": 0,
+            "retrained": known,
+            "distance_before": distance,
+            "distance_after": distance,
+        }
+
+    found = summarise([run(0, 0.5), run(1, 0.6), run(2, 0.9)])
+    assert found["floor"]["membership_auc"] == pytest.approx((0.1 + 0.3 + 0.4) / 3, abs=1e-4)
+    assert found["after"]["person_train"] == pytest.approx(0.5 / 3, abs=1e-4)
+    assert "floor" not in summarise([run(0, 0.5)])

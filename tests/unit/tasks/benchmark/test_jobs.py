@@ -9,11 +9,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lethe.evaluation.gates import GateThresholds
 from tasks.benchmark import jobs
-from tasks.benchmark.cell import Way
+from tasks.benchmark.cell import Way, _target, find_method
+from tasks.benchmark.rows import subject_targets
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
@@ -107,3 +109,21 @@ def test_data_that_changed_in_the_meantime_are_not_measured(tmp_path):
     (job, *_) = small.cells(tmp_path, seeds=1)
     with pytest.raises(RuntimeError, match="changed while"):
         jobs.cell_once(replace(job, source=replace(job.source, dvc_md5="e" * 32)))
+
+
+def test_the_card_of_people_names_them_as_their_requests_do(tmp_path, monkeypatch):
+    found = small.splits()
+    people = tuple(np.arange(len(rows.y)) % 4 - 1 for rows in (found.train, found.held_out))
+    monkeypatch.setattr(jobs, "read_splits", lambda *_: replace(found, people=people))
+    recipe = small.RECIPE.model_copy(update={"unseen_folds": 3})
+    source = jobs.Source(".", "small", "d" * 32, recipe.model_dump_json(), tmp_path, subjects=True)
+    card = jobs._card(source, 0)
+    names = [target.name for target in subject_targets(source.splits(), None)]
+    assert list(card.unseen.fingerprints) == names == ["person 0", "person 1", "person 2"]
+    assert card.unseen.rows.sum().item() == 300  # those of nobody are in no table
+    assert card.facts.curvature_rows == 400
+    target = jobs.Target("subject", 1, "person 1")
+    case = jobs._case(source, 0, target)
+    assert _target(case, find_method("calibrated", {})).fingerprints == ("person 1",)
+    plain = jobs._card(replace(source, recipe_json=small.RECIPE.model_dump_json()), 0)
+    assert (plain.unseen, plain.curvature) == (None, {})
