@@ -39,6 +39,11 @@ from lethe.unlearning.method import (
 from lethe.unlearning.push_pull import CURVES, Material, Objective, Reference, push_pull
 from lethe.unlearning.schedule import Schedule
 
+# A probe's rows do not meet each other, so as many are moved at once as fit in these bytes: on an
+# accelerator small batches mostly wait.
+PROBE_BYTES = 8 * 2**20
+MOST_PROBE_ROWS = 512
+
 TENSORS = frozenset(
     {"labels", "teacher_logits"}
     | {f"{k}_{p}" for k in ("probe", "anchor") for p in ("inputs", "teacher_logits", "labels")}
@@ -99,11 +104,14 @@ class PTE(BaseModel):
         default=200, ge=1, description="steps within which it may be forgotten, if epochs are fewer"
     )
     repair_epochs: int = Field(default=2, ge=0, description="epochs after that")
-    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam")
+    learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
     growth: float = Field(
         default=1.03, ge=1, description="growth of the rate per step, after 40 without success"
     )
     batch_size: int = Field(default=64, ge=1, description="forget rows per step")
+    epoch_rows: int = Field(
+        default=2048, ge=1, description="most forget rows per epoch; the others come in the next"
+    )
     target: float = Field(
         default=0.002, ge=0, lt=1, description="share of forget rows that may stay recognised"
     )
@@ -139,7 +147,8 @@ class PTE(BaseModel):
         banked: list[tuple[Tensor, Tensor, Tensor]] = []
         retained = int((~forgotten).sum())
         total, done = count + retained * self.anchors_per_class, 0
-        for batch in forget.rows.batches(self.batch_size):
+        at_once = self._at_once(forget)
+        for batch in forget.rows.batches(at_once):
             x = batch.x.to(context.device)
             moved = probes.leave(
                 original,
@@ -167,7 +176,7 @@ class PTE(BaseModel):
             per_class=self.anchors_per_class,
             radius=self.anchor_epsilon * scale,
             steps=self.anchor_steps,
-            batch_size=self.batch_size,
+            batch_size=at_once,
             generator=generator,
         )
         if not all(z.isfinite().all() for z in (clean_logits, probe_logits, anchor_logits)):
@@ -225,7 +234,8 @@ class PTE(BaseModel):
             )
             material = replace(material, anchors=material.anchors._replace(features=features))
         unfreeze_last(student, first, self.edited_share)
-        steps_per_epoch = math.ceil(len(forget.rows) / self.batch_size)
+        passed = min(len(forget.rows), self.epoch_rows)
+        steps_per_epoch = math.ceil(passed / self.batch_size)
         outcome = push_pull(
             student,
             material,
@@ -252,6 +262,11 @@ class PTE(BaseModel):
             seconds=time.perf_counter() - started,
             stopped=outcome.stopped if pivot is None else pivot.sentence(outcome),
         )
+
+    def _at_once(self, forget: ForgetTarget) -> int:
+        """Rows that a probe moves at once."""
+        row_bytes = 4 * math.prod(forget.rows.shape)
+        return max(self.batch_size, min(MOST_PROBE_ROWS, PROBE_BYTES // max(row_bytes, 1)))
 
     def _material(
         self, forget: ForgetTarget, instructions: Instructions, forgotten: Tensor
@@ -295,4 +310,5 @@ class PTE(BaseModel):
             push_weight=self.push_weight,
             pull_weight=self.pull_weight,
             push_on_probes=self.push_on == "probe",
+            epoch_rows=self.epoch_rows,
         )

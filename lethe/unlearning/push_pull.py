@@ -7,6 +7,7 @@ each of them about once. How long and how fast, and the repair at the end, with 
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,7 +53,8 @@ class Material:
 class Objective:
     """Push on (logits, instructions), pull on (logits, the original's logits); one value per row.
 
-    A term that is None is left out, and so is the pivot of an edit at full intensity.
+    A term that is None is left out, and so is the pivot of an edit at full intensity. An epoch
+    passes `epoch_rows` forget rows at most; all where it is None.
     """
 
     push: Callable[[Tensor, Tensor], Tensor] | None
@@ -60,6 +62,7 @@ class Objective:
     push_weight: float
     pull_weight: float
     push_on_probes: bool
+    epoch_rows: int | None = None
     inside: Inside | None = None
     pivot: Pivot | None = None
 
@@ -95,7 +98,7 @@ def push_pull(
     forgotten = material.forgotten.to(device)
     return until_forgotten(
         optimizer,
-        lambda generator: _steps(material, schedule.batch_size, generator),
+        lambda generator: _steps(material, schedule.batch_size, objective.epoch_rows, generator),
         lambda step: _update(student, optimizer, _to(step, device), objective, forgotten),
         schedule,
         curves=CURVES,
@@ -149,15 +152,17 @@ def _update(
 
 
 def _steps(
-    material: Material, batch_size: int, generator: torch.Generator
+    material: Material, batch_size: int, epoch_rows: int | None, generator: torch.Generator
 ) -> Iterator[tuple[float, _Step]]:
     """Steps of one epoch, each with the share of the epoch that lies before it.
 
-    Forget rows fewer than the anchors are passed several times.
+    Forget rows fewer than the anchors are passed several times; of many, some.
     """
     rows, probes, anchors = material.rows, material.probes, material.anchors
     passes = max(1, len(anchors.inputs) // len(rows))
     total = passes * len(rows)
+    if epoch_rows is not None and passes == 1:
+        total = min(total, epoch_rows)
     steps = math.ceil(max(total, len(anchors.inputs)) / batch_size)
     size = math.ceil(total / steps)
     next_probes = _endless(probes, total, batch_size, generator)
@@ -165,12 +170,15 @@ def _steps(
     seen = 0
     for _ in range(passes):
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
-        for batch in rows.batches(size, seed=seed):
-            at = batch.positions
-            none = batch.x.new_zeros(len(at), 0)
-            clean = Reference(batch.x, material.logits[at], material.labels[at], none)
-            yield seen / total, _Step(clean, next_probes(len(at)), next_anchors(len(at)))
-            seen += len(at)
+        with closing(rows.batches(size, seed=seed)) as batches:
+            for batch in batches:
+                at = batch.positions
+                none = batch.x.new_zeros(len(at), 0)
+                clean = Reference(batch.x, material.logits[at], material.labels[at], none)
+                yield seen / total, _Step(clean, next_probes(len(at)), next_anchors(len(at)))
+                seen += len(at)
+                if seen >= total:
+                    return
 
 
 def _endless(

@@ -14,6 +14,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -53,6 +54,9 @@ class RowEdit(BaseModel):
         default=200, ge=1, description="steps within which it may be forgotten, if epochs are fewer"
     )
     batch_size: int = Field(default=64, ge=1, description="forget rows per step")
+    epoch_rows: int = Field(
+        default=2048, ge=1, description="most forget rows per epoch; the others come in the next"
+    )
     target: float | None = Field(
         default=None,
         ge=0,
@@ -154,7 +158,8 @@ def edit_rows(
             "`edited_share` in the method's options, or let some weights require gradients."
         )
     optimizer = _optimizer(settings, weights)
-    steps_per_epoch = math.ceil(len(forget.rows) / settings.batch_size)
+    passed = min(len(forget.rows), settings.epoch_rows)
+    steps_per_epoch = math.ceil(passed / settings.batch_size)
     curves = ("loss", "push", *plan.held) if plan.held else ("loss",)
     until_wrong = forget.kind != "class"
     target = _target(settings, forget)
@@ -195,7 +200,7 @@ def edit_rows(
 
     outcome = until_forgotten(
         optimizer,
-        lambda generator: _steps(forget.rows, settings.batch_size, generator),
+        lambda generator: _steps(forget.rows, settings.batch_size, passed, generator),
         update,
         Schedule(
             epochs=max(settings.epochs, math.ceil(settings.least_steps / steps_per_epoch)),
@@ -245,10 +250,13 @@ def _target(settings: RowEdit, forget: ForgetTarget) -> float:
 
 
 def _steps(
-    rows: Rows, batch_size: int, generator: torch.Generator
+    rows: Rows, batch_size: int, total: int, generator: torch.Generator
 ) -> Iterator[tuple[float, Batch]]:
-    """Batches of one epoch, each with the share of the epoch that lies before it."""
+    """Batches of one epoch of so many rows, each with the share of it that lies before it."""
     seed, seen = int(torch.randint(2**31 - 1, (), generator=generator)), 0
-    for batch in rows.batches(batch_size, seed=seed):
-        yield seen / len(rows), batch
-        seen += len(batch.positions)
+    with closing(rows.batches(batch_size, seed=seed)) as batches:
+        for batch in batches:
+            yield seen / total, batch
+            seen += len(batch.positions)
+            if seen >= total:
+                return
