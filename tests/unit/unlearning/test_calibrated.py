@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -247,6 +248,9 @@ def test_the_tables_are_those_of_the_result_file():
     ):
         auc, own, others = (result["summary"][key][name] for name, _ in figures)
         assert f"| {words} | {auc:.4f} | {own:.2f} | {others:.2f} |" in page
+    first = [run["distance_after"] for run in result["runs"] if run["seed"] == 0]
+    auc, own, others = (fmean(abs(one[name]) for one in first) for name, _ in figures)
+    assert f"| `{{}}` | the defaults | {auc:.4f} | {own:.2f} | {others:.2f} |" in page
     assert result["options"] == Calibrated().model_dump(mode="json")
     assert result["card"]["unseen_folds"] == 5
     assert f"    {result['command']}\n" in page
