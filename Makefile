@@ -73,7 +73,7 @@ stack-stop: $(STAMP) ## Stop the stack in order; data stay
 
 benchmark: $(STAMP) ## Compare all methods anew and write docs/benchmark.md (hours)
 	$(BIN)/lethe benchmark --data digits,cwru --out benchmarks/results
-	$(BIN)/lethe benchmark --data fashion_mnist --rows-per-class 1000 --out benchmarks/results
+	$(BIN)/lethe benchmark --data fashion_mnist --methods pte,delete,boundary_shrink,random_labels,gradient_ascent,salun_forget_only,imu --out benchmarks/results
 	$(BIN)/lethe benchmark --data watch --subjects all --out benchmarks/results
 	$(BIN)/python benchmarks/comparison_tables.py --write
 

@@ -122,7 +122,7 @@ def keep(files: Sequence[Path]) -> int:
     about = About(
         **{
             **first["about"],
-            "command": "; ".join(one["about"]["command"] for one in found),
+            "command": "; ".join(_short(one["about"]["command"]) for one in found),
             "seeds": len({row.seed for row in rows}),
             "git_commit": _git("rev-parse", "HEAD"),
             "changed": bool(_git("status", "--porcelain", "-uno", "--", "lethe", "tasks")),
@@ -135,6 +135,12 @@ def keep(files: Sequence[Path]) -> int:
     save_small(pareto_plot(summarise(rows), title), ROOT / "docs" / "images" / f"{name}.png")
     print(f"{len(rows)} rows in {name}.parquet")
     return 0
+
+
+def _short(command: str) -> str:
+    """A command without the folders that its files lay in."""
+    return " ".join(word.rpartition("/")[2] if ".npz" in word or ".json" in word else word
+                    for word in command.split())  # fmt: skip
 
 
 def _splits(arguments: argparse.Namespace) -> Splits:
