@@ -4,8 +4,8 @@
         --methods pte,delete --seeds 3 --seconds 400 --out rows.json
     python benchmarks/accelerator.py --keep rows.json     # at home: Parquet and picture
 
-The cells are those of `lethe benchmark` (`tasks.benchmark.cell`), without hidden layers. CIFAR-10 is
-trained in bfloat16 with crops and flips, as `benchmarks/cifar10.py` does, the other sets by their
+The cells are those of `lethe benchmark` (`tasks.benchmark.cell`), without hidden layers. CIFAR-10
+is trained in bfloat16 with crops and flips, as `benchmarks/cifar10.py` does, the other sets by their
 recipe in params.yaml. Seed by seed, so that what fits into the time is whole seeds first; a method
 that takes longer than `--method-seconds` on a request has failed there.
 """
@@ -131,7 +131,7 @@ def keep(files: Sequence[Path]) -> int:
     )
     name = f"comparison_{first['about']['data']}_accelerator"
     write_rows(RESULTS / f"{name}.parquet", rows, about)
-    title = f"{about.data} on {about.device}: how near to retraining each method comes"
+    title = f"{about.data}: how near to retraining each method comes"
     save_small(pareto_plot(summarise(rows), title), ROOT / "docs" / "images" / f"{name}.png")
     print(f"{len(rows)} rows in {name}.parquet")
     return 0
@@ -241,7 +241,7 @@ def _said(row: Row) -> str:
 
 
 def _git(*words: str) -> str:
-    done = subprocess.run(  # noqa: S603 (fixed command)
+    done = subprocess.run(
         ["git", "-C", str(ROOT), *words],  # noqa: S607
         check=True, capture_output=True, text=True,
     )  # fmt: skip
