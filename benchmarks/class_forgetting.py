@@ -71,7 +71,9 @@ class Splits:
 def main() -> int:
     """Measure, print, write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, choices=["digits", "cwru", "watch", "fashion_mnist"])
+    parser.add_argument(
+        "--data", required=True, choices=["digits", "cwru", "watch", "fashion_mnist"]
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--classes", help="labels with commas between; default: all")
     parser.add_argument("--method", default="pte")
