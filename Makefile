@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Tools find each other without an activated environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo benchmark test lint format unit integration stack stack-demo stack-check \
+.PHONY: help install demo benchmark test test-exhaustive lint format unit integration stack stack-demo stack-check \
 	stack-test stack-status stack-stop infra-check audit ui clean
 .DEFAULT_GOAL := help
 
@@ -39,6 +39,9 @@ unit: $(STAMP) ## Unit tests, in seconds
 
 integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
 	$(BIN)/pytest --numprocesses 2 --dist worksteal tests/end_to_end tests/integration
+
+test-exhaustive: $(STAMP) ## All tests with nothing left out: an hour or more
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --exhaustive tests
 
 infra-check: $(STAMP) ## Check images, compose, Kubernetes, AWS and alert files
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'

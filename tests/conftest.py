@@ -16,6 +16,28 @@ MIRROR = "LETHE_DATA__MIRROR"
 _MIRROR_FOLDER = os.environ.get(MIRROR)
 
 
+def pytest_addoption(parser):
+    """Some tests take minutes: all of them run with this, some of each without."""
+    parser.addoption(
+        "--exhaustive", action="store_true", help="also what takes minutes: make test-exhaustive"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what is marked `exhaustive`, and say how to run it."""
+    if config.getoption("--exhaustive"):
+        return
+    for item in items:
+        if item.get_closest_marker("exhaustive"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: make test-exhaustive"))
+
+
+@pytest.fixture
+def exhaustive(request):
+    """Whether everything is to be tried rather than a part of it."""
+    return request.config.getoption("--exhaustive")
+
+
 @pytest.fixture(autouse=True)
 def _own_settings_only(monkeypatch):
     """Settings in the environment of the person who runs the tests must not reach them."""

@@ -20,7 +20,7 @@ import urllib.request
 import infra_files as files
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 IMAGES = files.INFRA / "images"
 COMPOSE = files.INFRA / "compose"
 SERVICES = files.compose()["services"]
