@@ -5,7 +5,7 @@
     python benchmarks/accelerator.py --keep rows.json     # at home: Parquet and picture
 
 The cells are those of `lethe benchmark` (`tasks.benchmark.cell`), without hidden layers. CIFAR-10
-is trained in bfloat16 with crops and flips, as `benchmarks/cifar10.py` does, the other sets by their
+is trained in bfloat16 with crops and flips, as `benchmarks/cifar10.py` does, other sets by their
 recipe in params.yaml. Seed by seed, so that what fits into the time is whole seeds first; a method
 that takes longer than `--method-seconds` on a request has failed there.
 """
