@@ -2,7 +2,7 @@
 
     python benchmarks/accelerator.py --data cifar10 --npz cifar10.npz --classes cat,ship,truck \
         --methods pte,delete --seeds 3 --seconds 400 --out rows.json
-    python benchmarks/accelerator.py --keep rows.json     # at home: Parquet and picture
+    python benchmarks/accelerator.py --keep rows.json     # at home: Parquet and picture, whole seeds
 
 The cells are those of `lethe benchmark` (`tasks.benchmark.cell`), without hidden layers. CIFAR-10
 is trained in bfloat16 with crops and flips, as `benchmarks/cifar10.py` does, other sets by their
@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -118,7 +119,7 @@ def keep(files: Sequence[Path]) -> int:
 
     found = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     first = found[0]
-    rows = [Row(**line) for one in found for line in one["rows"]]
+    rows = whole_seeds([Row(**line) for one in found for line in one["rows"]])
     about = About(
         **{
             **first["about"],
@@ -135,6 +136,13 @@ def keep(files: Sequence[Path]) -> int:
     save_small(pareto_plot(summarise(rows), title), ROOT / "docs" / "images" / f"{name}.png")
     print(f"{len(rows)} rows in {name}.parquet")
     return 0
+
+
+def whole_seeds(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the seeds for which every method has every request: means of others mislead."""
+    cells = Counter(row.seed for row in rows)
+    most = max(cells.values())
+    return [row for row in rows if cells[row.seed] == most]
 
 
 def _short(command: str) -> str:
