@@ -2,7 +2,7 @@
 
     python benchmarks/accelerator.py --data cifar10 --npz cifar10.npz --classes cat,ship,truck \
         --methods pte,delete --seeds 3 --seconds 400 --out rows.json
-    python benchmarks/accelerator.py --keep rows.json     # at home: Parquet and picture, whole seeds
+    python benchmarks/accelerator.py --keep rows.json     # at home: Parquet, of whole seeds
 
 The cells are those of `lethe benchmark` (`tasks.benchmark.cell`), without hidden layers. CIFAR-10
 is trained in bfloat16 with crops and flips, as `benchmarks/cifar10.py` does, other sets by their
