@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 from PIL import Image
@@ -27,6 +28,8 @@ from lethe.evaluation.drawing import (
 COLOURS = 64
 # Below this two methods cannot be told apart, and a logarithm needs an end.
 LEAST = 1e-4
+# Names of points nearer than this, in typographic points, are kept so far apart.
+NEAR, ROOM = 110, 12
 
 
 def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
@@ -38,6 +41,7 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
     figure = new_figure(5.2, title)
     axes = figure.add_subplot()
     style(axes, grid="both")
+    named: list[tuple[float, float, Line]] = []
     for line in lines:
         if line.forget_gap is None or line.retained_gap is None:
             continue
@@ -50,10 +54,7 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
             x, y, s=size, facecolor=colour if line.on_front else PAPER, edgecolor=colour,
             linewidth=1.6, zorder=3,
         )  # fmt: skip
-        axes.annotate(
-            line.method, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=SMALL - 1.5,
-            color=INK, weight="bold" if line.on_front else "normal",
-        )  # fmt: skip
+        named.append((x, y, line))
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
@@ -63,6 +64,7 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
     axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
     axes.set_xlim(left=80 * LEAST)
     axes.tick_params(which="minor", length=0)
+    _write_names(axes, named)
     axes.set_xlabel(
         "forgetting: distance to the retrained network on forgotten rows, points", color=FAINT
     )
@@ -75,6 +77,31 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
         transform=axes.transAxes, fontsize=SMALL - 1.5, color=FAINT, va="top",
     )  # fmt: skip
     return figure
+
+
+def _write_names(axes: Axes, named: Sequence[tuple[float, float, Line]]) -> None:
+    """Write names beside their points, one above the other where points are near, with a line."""
+    places = [tuple(axes.transData.transform((x, y))) for x, y, _ in named]
+    dots = axes.figure.dpi / 72
+    middle = axes.transAxes.transform((0.75, 0))[0]
+    written: list[tuple[float, float]] = []
+    for (x, y), (data_x, data_y, line) in sorted(
+        zip(places, named, strict=True), key=lambda pair: pair[0][::-1]
+    ):
+        height = y
+        while any(abs(x - a) < NEAR * dots and abs(height - b) < ROOM * dots for a, b in written):
+            height += dots
+        written.append((x, height))
+        left = x > middle
+        moved = (height - y) / dots
+        axes.annotate(
+            line.method, (data_x, data_y), xytext=(-16 if left else 16, moved),
+            textcoords="offset points", fontsize=SMALL - 1.5, color=INK,
+            ha="right" if left else "left", va="center",
+            weight="bold" if line.on_front else "normal",
+            arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkB": 4,
+                        "relpos": (1, 0.5) if left else (0, 0.5)},
+        )  # fmt: skip
 
 
 def save_small(figure: Figure, path: Path) -> None:
