@@ -39,8 +39,8 @@ from lethe.unlearning.method import (
 from lethe.unlearning.push_pull import CURVES, Material, Objective, Reference, push_pull
 from lethe.unlearning.schedule import Schedule
 
-# A probe's rows do not meet each other, so as many are moved at once as fit in these bytes: on an
-# accelerator small batches mostly wait.
+# A probe's rows do not meet each other. On an accelerator, where small batches mostly wait, as many
+# are moved at once as fit in these bytes.
 PROBE_BYTES = 8 * 2**20
 MOST_PROBE_ROWS = 512
 
@@ -113,7 +113,11 @@ class PTE(BaseModel):
         default=2048, ge=1, description="most forget rows per epoch; the others come in the next"
     )
     target: float = Field(
-        default=0.002, ge=0, lt=1, description="share of forget rows that may stay recognised"
+        default=0.002,
+        ge=0,
+        lt=1,
+        description="share of forget rows that may stay recognised, if they are more than an epoch "
+        "passes; of fewer none may",
     )
 
     @model_validator(mode="after")
@@ -147,7 +151,7 @@ class PTE(BaseModel):
         banked: list[tuple[Tensor, Tensor, Tensor]] = []
         retained = int((~forgotten).sum())
         total, done = count + retained * self.anchors_per_class, 0
-        at_once = self._at_once(forget)
+        at_once = self._at_once(forget, context.device)
         for batch in forget.rows.batches(at_once):
             x = batch.x.to(context.device)
             moved = probes.leave(
@@ -219,7 +223,10 @@ class PTE(BaseModel):
             MethodError: if the instructions belong to other rows, or the edit diverges.
         """
         started = time.perf_counter()
-        pivot = pivot_of(self.intensity, self.target)
+        # Of rows that one epoch passes none may stay: they may be all rows of somebody's request.
+        passed = min(len(forget.rows), self.epoch_rows)
+        target = self.target if passed < len(forget.rows) else 0.0
+        pivot = pivot_of(self.intensity, target)
         student = copy.deepcopy(model).to(context.device).eval()
         flags = {name: weight.requires_grad for name, weight in student.named_parameters()}
         forgotten = forget_mask(student, forget, context.device)
@@ -234,7 +241,6 @@ class PTE(BaseModel):
             )
             material = replace(material, anchors=material.anchors._replace(features=features))
         unfreeze_last(student, first, self.edited_share)
-        passed = min(len(forget.rows), self.epoch_rows)
         steps_per_epoch = math.ceil(passed / self.batch_size)
         outcome = push_pull(
             student,
@@ -246,7 +252,7 @@ class PTE(BaseModel):
                 learning_rate=self.learning_rate,
                 growth=self.growth,
                 batch_size=self.batch_size,
-                target=self.target if pivot is None else pivot.allowed,
+                target=target if pivot is None else pivot.allowed,
             ),
             device=context.device,
             seed=context.seed,
@@ -263,8 +269,10 @@ class PTE(BaseModel):
             stopped=outcome.stopped if pivot is None else pivot.sentence(outcome),
         )
 
-    def _at_once(self, forget: ForgetTarget) -> int:
+    def _at_once(self, forget: ForgetTarget, device: torch.device) -> int:
         """Rows that a probe moves at once."""
+        if device.type == "cpu":
+            return self.batch_size
         row_bytes = 4 * math.prod(forget.rows.shape)
         return max(self.batch_size, min(MOST_PROBE_ROWS, PROBE_BYTES // max(row_bytes, 1)))
 

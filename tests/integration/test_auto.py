@@ -24,7 +24,7 @@ from tasks.desk import open_desk
 from tasks.one_request import file_request
 
 # Without a pull PTE does too much damage to pass.
-UNABLE = 'ladder = [{method = "pte", options = {pull = "none", epochs = 3}}, {method = "auto"}]'
+UNABLE = 'ladder = [{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}, {method = "auto"}]'
 
 
 def ask(**selection):
@@ -118,7 +118,7 @@ def test_auto_in_a_policys_ladder_stands_for_its_steps_in_place(project, monkeyp
     assert entry(request).state is State.COMPLETED
     said = statement_of(entry(request).facts.run_id)
     assert steps(said)[:2] == [("pte", "refused"), ("pte", "accepted")]
-    assert said.choice.rungs[0].settings == {"pull": "none", "epochs": 3}
+    assert said.choice.rungs[0].settings == {"pull": "none", "epochs": 3, "learning_rate": 0.01}
     assert said.choice.rungs[0].because == "it is a step of the policy's ladder"
     assert [rung.method for rung in said.choice.rungs[2:]] == [
         "class_direction",

@@ -131,7 +131,9 @@ def test_only_what_is_approved_is_carried_out(policy):
 
 def test_what_one_rung_of_the_ladder_cannot_do_the_next_one_does(policy, monkeypatch):
     monkeypatch.setenv("LETHE_GATES__MAX_RETAINED_LOSS", "0.03")
-    policy('ladder = [{method = "pte", options = {pull = "none", epochs = 3}}, {method = "pte"}]')
+    policy(
+        'ladder = [{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}, {method = "pte"}]'
+    )
     request = ask(classes=("8",))
     deletion_requests()
     assert states(request) == [State.COMPLETED]
@@ -147,7 +149,9 @@ def test_a_refusal_on_every_rung_is_recorded_once_and_stands_until_the_threshold
 ):
     monkeypatch.setenv("LETHE_GATES__MIN_AGREEMENT", "1.0")
     monkeypatch.setenv("LETHE_GATES__MAX_RETAINED_LOSS", "0.0")
-    policy('ladder = [{method = "pte", options = {pull = "none", epochs = 3}}]')
+    policy(
+        'ladder = [{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}]'
+    )
     request = ask(classes=("8",))
     deletion_requests()
     refused = entry(request)
