@@ -66,7 +66,7 @@ stack-check: $(STAMP) ## The stack's demo and every route without credentials; C
 	$(BIN)/pytest tests/stack/test_demo.py tests/stack/test_routes.py
 
 stack-test: $(STAMP) ## All tests of the stack: also backup, automations, and faults, which take long
-	$(BIN)/pytest tests/stack
+	$(BIN)/pytest --exhaustive tests/stack
 
 stack-status: $(STAMP) ## What of the stack runs, and whether it is healthy
 	@$(BIN)/python -m infra.stack status

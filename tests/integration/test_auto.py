@@ -24,7 +24,10 @@ from tasks.desk import open_desk
 from tasks.one_request import file_request
 
 # Without a pull PTE does too much damage to pass.
-UNABLE = 'ladder = [{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}, {method = "auto"}]'
+UNABLE = (
+    'ladder = [{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}, '
+    '{method = "auto"}]'
+)
 
 
 def ask(**selection):

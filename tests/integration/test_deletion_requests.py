@@ -131,9 +131,8 @@ def test_only_what_is_approved_is_carried_out(policy):
 
 def test_what_one_rung_of_the_ladder_cannot_do_the_next_one_does(policy, monkeypatch):
     monkeypatch.setenv("LETHE_GATES__MAX_RETAINED_LOSS", "0.03")
-    policy(
-        'ladder = [{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}, {method = "pte"}]'
-    )
+    unable = '{method = "pte", options = {pull = "none", epochs = 3, learning_rate = 0.01}}'
+    policy(f'ladder = [{unable}, {{method = "pte"}}]')
     request = ask(classes=("8",))
     deletion_requests()
     assert states(request) == [State.COMPLETED]

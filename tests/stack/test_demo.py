@@ -22,6 +22,7 @@ def test_a_signed_ticket_becomes_a_registered_version_and_an_answered_ticket(sta
         assert f"request: {state}" in text
 
 
+@pytest.mark.exhaustive
 def test_stopped_in_order_and_started_again_it_has_its_data_and_passwords(stack):
     settings, credentials = stack
     before = lethe(settings, credentials, "model", "list", "--json")
