@@ -43,6 +43,7 @@ from lethe.unlearning.schedule import Schedule
 # are moved at once as fit in these bytes.
 PROBE_BYTES = 8 * 2**20
 MOST_PROBE_ROWS = 512
+LARGE_SET_RATE = 0.5  # of the rate, where an epoch does not pass all forget rows
 
 TENSORS = frozenset(
     {"labels", "teacher_logits"}
@@ -104,7 +105,9 @@ class PTE(BaseModel):
         default=200, ge=1, description="steps within which it may be forgotten, if epochs are fewer"
     )
     repair_epochs: int = Field(default=2, ge=0, description="epochs after that")
-    learning_rate: float = Field(default=5e-4, gt=0, description="of Adam")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="of Adam; half of it if an epoch does not pass all rows"
+    )
     growth: float = Field(
         default=1.03, ge=1, description="growth of the rate per step, after 40 without success"
     )
@@ -225,7 +228,8 @@ class PTE(BaseModel):
         started = time.perf_counter()
         # Of rows that one epoch passes none may stay: they may be all rows of somebody's request.
         passed = min(len(forget.rows), self.epoch_rows)
-        target = self.target if passed < len(forget.rows) else 0.0
+        whole = passed == len(forget.rows)
+        target = 0.0 if whole else self.target
         pivot = pivot_of(self.intensity, target)
         student = copy.deepcopy(model).to(context.device).eval()
         flags = {name: weight.requires_grad for name, weight in student.named_parameters()}
@@ -249,7 +253,8 @@ class PTE(BaseModel):
             Schedule(
                 epochs=max(self.epochs, math.ceil(self.least_steps / steps_per_epoch)),
                 repair_epochs=self.repair_epochs,
-                learning_rate=self.learning_rate,
+                # So many rows are forgotten within an epoch; what is left of it only does damage.
+                learning_rate=self.learning_rate * (1.0 if whole else LARGE_SET_RATE),
                 growth=self.growth,
                 batch_size=self.batch_size,
                 target=target if pivot is None else pivot.allowed,
