@@ -102,7 +102,8 @@ def test_servers_listen_on_the_loopback_address_behind_tls(name):
 
 def test_figures_are_not_open_though_the_service_listens_on_the_loopback_address():
     from lethe.deletion.intake.health import metrics_are_open
-    from lethe.settings import IntakeSettings, Settings
+    from lethe.settings import Settings
+    from lethe.settings_sections import IntakeSettings
 
     settings = dict(files.environments())["kubernetes:settings"]
     public = settings["LETHE_INTAKE__PUBLIC_URL"]

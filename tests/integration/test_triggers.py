@@ -29,7 +29,8 @@ from lethe.deletion.answers.errors import SendError
 from lethe.deletion.ledger.ledger import open_ledger
 from lethe.deletion.ledger.types import Letter
 from lethe.deletion.policy.load import no_policy
-from lethe.settings import IntakeSettings, Settings
+from lethe.settings import Settings
+from lethe.settings_sections import IntakeSettings
 
 ROOT = Path(__file__).parents[2]
 PREFECT = Path(sys.executable).with_name("prefect")

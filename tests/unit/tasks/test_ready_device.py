@@ -7,7 +7,8 @@ import torch
 
 import tasks.device
 from lethe.errors import DeviceError
-from lethe.settings import AcceleratorSettings, Settings
+from lethe.settings import Settings
+from lethe.settings_sections import AcceleratorSettings
 from tasks.device import MIB, ready_device
 
 GPU = torch.device("cuda")
