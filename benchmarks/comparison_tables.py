@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from cli.benchmark_tables import JUDGED, table, title
 from lethe.evaluation.comparison.keep import About, read_rows
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmark.md"
 PICTURES = ROOT / "docs" / "images"
+SEEDS = 3  # of a usual comparison
 PART = re.compile(r"(<!-- comparisons -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -38,9 +40,47 @@ def main() -> int:
 
 
 def comparisons(folder: Path = RESULTS) -> str:
-    """A section for each file: how it was made, its table, PTE's bars, who is ahead."""
+    """All at a glance, then a section for each file: command, table, PTE's bars, who is ahead."""
     paths = sorted(folder.glob("comparison_*.parquet"))
-    return "\n\n".join(section(*read_rows(path), name=path.stem) for path in paths)
+    found = {path.stem: read_rows(path) for path in paths}
+    sections = [section(*one, name=name) for name, one in found.items()]
+    return "\n\n".join([at_a_glance(list(found.values())), *sections])
+
+
+def at_a_glance(found: Sequence[tuple[Sequence[Row], About]]) -> str:
+    """The gap of every method in every comparison of classes; the best without retained rows bold.
+
+    Methods are in the order of their mean rank, among those measured in the same comparison.
+    """
+    classes = [(summarise(rows), about) for rows, about in found if rows[0].target_kind == "class"]
+    gaps: dict[str, dict[int, float]] = {}
+    ranks: dict[str, list[float]] = {}
+    best: dict[int, str] = {}
+    for column, (lines, _) in enumerate(classes):
+        for place, line in enumerate(lines):
+            if line.gap is not None:
+                name = f"{line.method}{'†' if line.needs == 'retain' else ''}"
+                gaps.setdefault(name, {})[column] = line.gap.mean
+                ranks.setdefault(name, []).append(place / len(lines))
+        free = [line for line in lines if line.gap and line.needs not in {"", "retain"}]
+        best[column] = free[0].method if free else ""
+
+    def shown(name: str, column: int) -> str:
+        if column not in gaps[name]:
+            return ""
+        figure = f"{100 * gaps[name][column]:.2f}"
+        return f"**{figure}**" if best[column] == name else figure
+
+    names = sorted(gaps, key=lambda name: fmean(ranks[name]))
+    rows = [[name, *(shown(name, column) for column in range(len(classes)))] for name in names]
+    return markdown(["method", *(_column(about) for _, about in classes)], rows)
+
+
+def _column(about: About) -> str:
+    """What a column of the overview is of."""
+    some = f" {about.rows_per_class}/class" if about.rows_per_class else ""
+    seeds = "" if about.seeds == SEEDS else f" {about.seeds} seed{'s' * (about.seeds > 1)}"
+    return f"{about.data}{some}{seeds}{f' {about.budget} trials' if about.budget else ''}"
 
 
 def section(rows: Sequence[Row], about: About, *, name: str) -> str:

@@ -25,6 +25,10 @@ def benchmark(
     option: Annotated[
         list[str] | None, typer.Option(help="Setting of a method, METHOD.NAME=VALUE; repeatable.")
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="Setting of the recipe over params.yaml, NAME=VALUE; repeatable."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, from 0.")] = 3,
     classes: Annotated[
         str | None, typer.Option(help="Classes to forget, each in turn: A,B,…; default: all.")
@@ -77,6 +81,7 @@ def benchmark(
         data=data,
         methods=methods,
         option=option,
+        recipe=recipe,
         seeds=seeds,
         classes=classes,
         subjects=subjects,
@@ -105,6 +110,7 @@ def read_plan(
     data: str | None,
     methods: str | None,
     option: list[str] | None,
+    recipe: list[str] | None,
     classes: str | None,
     subjects: str | None,
     **rest: Any,
@@ -114,6 +120,7 @@ def read_plan(
     Raises:
         SettingsError: if no data set is named, or options contradict each other.
     """
+    from cli.parse import read_pairs
     from tasks.benchmark.plan import Plan
 
     names = _names(data)
@@ -131,6 +138,7 @@ def read_plan(
         data=names,
         methods=_names(methods),
         options=_options(option),
+        recipe=read_pairs(recipe, "--recipe") or {},
         kind="class" if subjects is None else "subject",
         classes=_names(classes),
         people=_positions(subjects),
@@ -157,10 +165,10 @@ def _positions(text: str | None) -> tuple[int, ...] | None:
 
 
 def _options(pairs: list[str] | None) -> dict[str, dict[str, Any]]:
-    from cli.unlearn import _options as options
+    from cli.parse import read_pairs
 
     found: dict[str, dict[str, Any]] = {}
-    for name, value in (options(pairs) or {}).items():
+    for name, value in (read_pairs(pairs) or {}).items():
         method, dot, setting = name.partition(".")
         if not dot:
             raise SettingsError(

@@ -52,7 +52,9 @@ def title(about: About, kind: str) -> str:
     """What the table is of."""
     which = "classes" if kind == "class" else "people"
     some = f", {about.rows_per_class} rows per class" if about.rows_per_class else ""
-    return f"{about.data}{some}: {which} forgotten, {about.seeds} seeds, on {about.device}"
+    seeds = "1 seed" if about.seeds == 1 else f"{about.seeds} seeds"
+    network = str(about.recipe["network"]).rpartition(":")[2]
+    return f"{about.data}, {network}{some}: {which} forgotten, {seeds}, on {about.device}"
 
 
 Column = tuple[str, Callable[[Line], str]]

@@ -234,7 +234,7 @@ def rollback(
 
     name = alias or settings.models.alias
     left, now = move_back(client, model, name)
-    from cli.unlearn import operator
+    from cli.parse import operator
     from tasks.desk import open_desk
     from tasks.serving import rolled_back
 

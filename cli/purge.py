@@ -27,7 +27,7 @@ def purge(
     from dataclasses import asdict
 
     from cli.output import out, print_json
-    from cli.unlearn import operator
+    from cli.parse import operator
     from lethe.deletion.intake.wording import count
     from lethe.deletion.ledger.ledger import open_ledger
     from lethe.keys import record_key

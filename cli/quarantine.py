@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lethe.errors import RefusedError, SettingsError
+from lethe.errors import RefusedError
 
 app = typer.Typer(
     help="Block at once what deletion requests ask for, until they are carried out.",
@@ -54,28 +54,19 @@ def place(
     """
     from cli.environment import prepare_environment
     from cli.output import note, out, print_json
-    from cli.unlearn import _options
+    from cli.parse import check_either, operator, read_pairs, read_selection
     from lethe.settings import load_settings
 
     settings = load_settings()
     prepare_environment(settings, verbose=verbose)
-    options = _options(option)
-    if request and any((model, dataset, classes, subjects_file, samples_file)):
-        raise SettingsError(
-            "--request names a filed request, which says itself what is to be forgotten. Nothing "
-            "was done. Leave MODEL, --dataset and the selection out."
-        )
+    check_either(request, model, dataset, classes, subjects_file, samples_file)
+    options = read_pairs(option)
     if options is not None:
         from lethe.unlearning.method import load_method
 
         load_method("prune", options)  # before anything is filed
     if not request:
-        if model is None or dataset is None:
-            raise SettingsError(
-                "Name a MODEL and a --dataset, or a filed --request. Nothing was done. "
-                "`lethe quarantine place --help` shows an example."
-            )
-        from cli.unlearn import operator, read_selection
+        assert model is not None and dataset is not None  # noqa: S101, PT018 (checked above)
         from lethe.deletion.request import new_request, new_spec
         from tasks.one_request import file_request
 

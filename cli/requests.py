@@ -60,7 +60,7 @@ def submit(
     Example: lethe requests submit digits@champion --dataset data/digits --classes 3
     """
     from cli.output import out, print_json
-    from cli.unlearn import operator, read_selection
+    from cli.parse import operator, read_selection
     from lethe.deletion.intake.next_step import next_step
     from lethe.deletion.policy.judge import judge
     from lethe.deletion.request import new_request, new_spec
@@ -151,7 +151,7 @@ def approve(request_id: Id, actor: Actor = None) -> None:
 
     Example: lethe requests approve req-1f0c7a3b9d2e --as dpo
     """
-    from cli.unlearn import operator
+    from cli.parse import operator
     from lethe.errors import PolicyError
 
     with _open() as (ledger, policy):
@@ -338,7 +338,7 @@ def _states(names: list[str] | None) -> list[Any] | None:
 
 
 def _who(actor: str | None) -> str:
-    from cli.unlearn import operator
+    from cli.parse import operator
 
     return actor or operator()
 

@@ -1,16 +1,14 @@
 """`lethe unlearn`: file a deletion request and carry it out."""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lethe.errors import RefusedError, SettingsError
+from lethe.errors import RefusedError
 
 if TYPE_CHECKING:
-    from lethe.data.selection import Selection
     from tasks.results import UnlearnResult
 
 
@@ -67,6 +65,7 @@ def unlearn(
     """
     from cli.environment import prepare_environment
     from cli.output import note, print_json
+    from cli.parse import check_either, operator, read_pairs, read_selection
     from lethe.settings import load_settings
 
     settings = load_settings()
@@ -74,22 +73,14 @@ def unlearn(
 
     from lethe.deletion.request import new_request, new_spec
 
-    if request is not None and any((model, dataset, classes, subjects_file, samples_file)):
-        raise SettingsError(
-            "--request names a filed request, which says itself what is to be forgotten. Nothing "
-            "was done. Leave MODEL, --dataset and the selection out."
-        )
-    options = _options(option)
+    check_either(request, model, dataset, classes, subjects_file, samples_file)
+    options = read_pairs(option)
     if method is not None or options is not None:
         from tasks.prepare import check_method
 
         check_method.fn(settings, method, options)  # before anything is filed
     if request is None:
-        if model is None or dataset is None:
-            raise SettingsError(
-                "Name a MODEL and a --dataset, or a filed --request. Nothing was done. "
-                "`lethe unlearn --help` shows an example."
-            )
+        assert model is not None and dataset is not None  # noqa: S101, PT018 (checked above)
         spec = new_spec(
             repository=repository or settings.data.repository,
             dataset=dataset,
@@ -126,18 +117,6 @@ def unlearn(
     show_result(result, as_json=as_json)
 
 
-def operator() -> str:
-    """Who is at the keyboard, as the ledger's history names them."""
-    import getpass
-    import re
-
-    try:
-        name = re.sub(r"[^A-Za-z0-9._-]", "", getpass.getuser())
-    except OSError:  # no such user, as in some containers
-        name = ""
-    return f"cli:{name or 'operator'}"
-
-
 def show_result(result: "UnlearnResult", *, as_json: bool = False) -> None:
     """Print how a request ended: figures, verdict, report, next command."""
     from cli.output import out, print_json
@@ -155,34 +134,3 @@ def _command() -> str:
     """How to call `lethe` from here: by its path where the environment is not activated."""
     called = Path(sys.argv[0])
     return str(called.relative_to(Path.cwd())) if called.is_relative_to(Path.cwd()) else "lethe"
-
-
-def read_selection(
-    classes: str | None, subjects_file: Path | None, samples_file: Path | None
-) -> "Selection | None":
-    """The rows that the options select; None when none was given."""
-    from lethe.data.selection import Selection, read_ids
-
-    if classes is None and subjects_file is None and samples_file is None:
-        return None
-    names = None if classes is None else tuple(n.strip() for n in classes.split(",") if n.strip())
-    return Selection(
-        classes=names,
-        subjects=None if subjects_file is None else read_ids(subjects_file),
-        samples=None if samples_file is None else read_ids(samples_file),
-    )
-
-
-def _options(pairs: list[str] | None) -> dict[str, Any] | None:
-    if not pairs:
-        return None
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"--option {pair!r} is not NAME=VALUE. Nothing was done.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value
-    return options

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lethe.data.prepare import KNOWN, ensure_prepared
 from lethe.errors import MethodError, SettingsError
@@ -19,6 +19,7 @@ from lethe.settings import Settings
 from lethe.unlearning.method import ForgetKind, check_can_forget, load_method, method_names
 
 if TYPE_CHECKING:
+    from lethe.models.training import TrainingSettings
     from tasks.benchmark.jobs import CellJob, NetworkJob, Source
     from tasks.benchmark.rows import Splits, Target
 
@@ -29,7 +30,7 @@ class Plan(BaseModel):
     """Data sets, methods, seeds and requests. `None` for methods, classes or people means all.
 
     `people` are positions among a data set's sorted ids. `options` are settings of single methods
-    over their own ones.
+    over their own ones, `recipe` is what networks are trained by over params.yaml.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Plan(BaseModel):
     data: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str, ...] | None = None
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    recipe: Mapping[str, Any] = Field(default_factory=dict)
     seeds: int = Field(default=3, ge=1)
     kind: ForgetKind = "class"
     classes: tuple[str, ...] | None = None
@@ -95,13 +97,13 @@ def lay_out(settings: Settings, plan: Plan, data: str) -> Layout:
 
     Raises:
         DataError: if it cannot be made or read, or lacks a class or person.
-        SettingsError: if params.yaml has no recipe for it.
+        SettingsError: if params.yaml has no recipe for it, or the plan's changes do not fit it.
     """
     from tasks.benchmark.jobs import Source
     from tasks.benchmark.rows import class_targets, read_splits, subject_targets
     from tasks.train import read_recipe
 
-    recipe = read_recipe.fn(data)
+    recipe = changed_recipe(read_recipe.fn(data), plan.recipe)
     if data in KNOWN:
         ensure_prepared(data, root=Path.cwd(), home=settings.state, mirror=settings.data.mirror)
     subjects = plan.kind == "subject"
@@ -123,6 +125,23 @@ def lay_out(settings: Settings, plan: Plan, data: str) -> Layout:
     networks = tuple(_networks(plan, source, targets))
     cells = tuple(_cells(settings, plan, source, targets))
     return Layout(source, splits, tuple(targets), networks, cells)
+
+
+def changed_recipe(recipe: "TrainingSettings", changes: Mapping[str, Any]) -> "TrainingSettings":
+    """A recipe with some of its settings replaced.
+
+    Raises:
+        SettingsError: if there is no such setting, or it does not take the value.
+    """
+    try:
+        return type(recipe).model_validate({**recipe.model_dump(), **changes})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        known = ", ".join(type(recipe).model_fields)
+        raise SettingsError(
+            f"The recipe cannot be changed so: {'; '.join(lines)}. Nothing was measured. Its "
+            f"settings are {known}."
+        ) from error
 
 
 def _networks(plan: Plan, source: "Source", targets: "list[Target]") -> "Iterator[NetworkJob]":

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -116,9 +117,17 @@ def file_name(plan: Plan, data: str) -> str:
     """Name of a comparison's files: what sets it apart from the usual one stands in it."""
     words = ["comparison", data]
     words += ["people"] if plan.kind == "subject" else []
+    words += [_value(plan.recipe[key], key) for key in sorted(plan.recipe)]
     words += [f"{plan.rows_per_class}_per_class"] if plan.rows_per_class else []
     words += [f"budget_{plan.budget}"] if plan.budget else []
     return "_".join(words)
+
+
+def _value(value: object, key: str) -> str:
+    """A changed setting of the recipe in a file's name; a network by its function's name."""
+    if key == "network":
+        return str(value).rpartition(":")[2]
+    return re.sub(r"[^A-Za-z0-9.]+", "_", f"{key}_{value}").strip("_")
 
 
 def plan_key(layouts: Sequence[Layout]) -> str:

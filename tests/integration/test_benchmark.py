@@ -28,7 +28,7 @@ def test_two_methods_are_compared_logged_kept_and_not_measured_again(project, tm
     )  # fmt: skip
     code, printed, error = lethe(*words)
     assert code == 0, error
-    assert "digits: classes forgotten, 1 seeds" in printed
+    assert "digits, digits_cnn: classes forgotten, 1 seed" in printed
     assert "Bars for pte" in printed
     assert "pte is nearest to retraining" in printed
     assert "each method" not in printed

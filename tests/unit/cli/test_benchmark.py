@@ -38,6 +38,7 @@ def folder(tmp_path, monkeypatch):
             MethodError,
             "does not accept these options",
         ),
+        (["--data", "digits", "--recipe", "epochs"], SettingsError, "--recipe 'epochs' is not"),
         (["--show", "nothing.parquet"], DataError, "There is no file"),
     ],
 )
@@ -91,3 +92,22 @@ def test_the_default_methods_are_all_that_can_forget_this_and_retraining():
     assert "calibrated" not in by_class
     assert "calibrated" in by_person
     assert "pte" not in by_person
+
+
+def test_a_changed_recipe_is_checked_and_stands_in_the_files_name():
+    from lethe.models.training import TrainingSettings
+    from tasks.benchmark.plan import Plan, changed_recipe
+    from tasks.benchmark.steps import file_name
+
+    recipe = TrainingSettings(network="lethe.models.networks:digits_cnn", epochs=10)
+    changes = {"network": "lethe.models.networks:resnet18_cifar", "network_kwargs": {"width": 8}}
+    changed = changed_recipe(recipe, changes)
+    assert (changed.network, changed.network_kwargs, changed.epochs) == (*changes.values(), 10)
+    plan = Plan(data=("digits",), recipe={**changes, "epochs": 5}, rows_per_class=100, budget=8)
+    assert file_name(plan, "digits") == (
+        "comparison_digits_epochs_5_resnet18_cifar_network_kwargs_width_8_100_per_class_budget_8"
+    )
+    assert file_name(Plan(data=("digits",)), "digits") == "comparison_digits"
+    for wrong in ({"epochs": 0}, {"speed": 3}):
+        with pytest.raises(SettingsError, match="Nothing was measured"):
+            changed_recipe(recipe, wrong)
