@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.options import Json
+
 if TYPE_CHECKING:
     from lethe.audit.keystore import KeyStore
     from lethe.deletion.ledger.ledger import Ledger
@@ -22,7 +24,6 @@ keys = typer.Typer(
     help="Keys that records are signed with.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(keys, name="keys")
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RequestId = Annotated[str, typer.Argument(help="Id of a deletion request, req-…")]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.options import Json, Verbose
 from lethe.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def benchmark(
     show: Annotated[
         Path | None, typer.Option(help="Print the result in this Parquet file; measure nothing.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Compare methods with each other and with retraining, on requests for classes or people.
 

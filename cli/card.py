@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import Json, Rev
+
 if TYPE_CHECKING:
     from lethe.data.card_facts import ClassCard
     from lethe.data.training_card import TrainingCard
@@ -26,8 +28,8 @@ def card(
         str | None,
         typer.Option(help="Make the card from this data set, the one it was trained on."),
     ] = None,
-    rev: Annotated[str, typer.Option(help="Git revision of the data.")] = "HEAD",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rev: Rev = "HEAD",
+    as_json: Json = False,
 ) -> None:
     """Print the training card of a version, or make one for a version that has none.
 

@@ -1,15 +1,17 @@
 """`lethe config`: every setting, its value and where it came from."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from cli.options import Json
 
 app = typer.Typer(help="Show the settings.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print every setting with its value and its source.
 

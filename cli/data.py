@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import Json, Repository
 from lethe.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ app.add_typer(importing, name="import")
 
 FOLDER = Path("data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Option(help="Name of the data set: its folder inside data/.")]
 HeldOut = Annotated[float, typer.Option(min=0, max=0.9, help="Share of rows to hold out.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the choice of held-out rows.")]
@@ -226,9 +226,7 @@ def list_(as_json: Json = False) -> None:
 def show(
     dataset: Annotated[str, typer.Argument(help="Path that DVC tracks, for example data/digits.")],
     rev: Annotated[str, typer.Option(help="Git revision.")] = "HEAD",
-    repository: Annotated[
-        str | None, typer.Option(help="Git repository of the data; default: data.repository.")
-    ] = None,
+    repository: Repository = None,
     as_json: Json = False,
 ) -> None:
     """Show what a data set holds at a commit: facts, classes, rows.

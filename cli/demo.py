@@ -1,12 +1,10 @@
 """`lethe demo`: the whole path on the digits data set."""
 
-from typing import Annotated
-
-import typer
+from cli.options import Verbose
 
 
 def demo(
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Prepare digits, train, register, forget class 3, and show what it cost.
 

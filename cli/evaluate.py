@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Json, Verbose
+
 
 def evaluate(
     version: Annotated[str, typer.Argument(help="Version to judge, NAME@ALIAS or NAME/NUMBER.")],
@@ -13,8 +15,8 @@ def evaluate(
     request: Annotated[
         str | None, typer.Option(help="Filed request that names the rows; default: its own.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure what a registered version forgot and what that cost, without changing anything.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.card import card
+from cli.options import Json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Alias = Annotated[str | None, typer.Option(help="Alias to move; default: models.alias.")]
 
 

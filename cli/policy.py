@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.options import Json
+
 if TYPE_CHECKING:
     from lethe.deletion.policy.explain import Explanation
     from lethe.deletion.policy.model import Policy, Source
@@ -31,7 +33,7 @@ def check(
     file: Annotated[
         Path | None, typer.Option(help="Policy to check; default: setting policy.file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check the policy and list its sources, or explain what a ticket would lead to.
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Json
+
 
 def purge(
     older_than: Annotated[
@@ -15,7 +17,7 @@ def purge(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what is due and change nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Empty what requests selected that ended long ago; the record of them stays.
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Ground, Json, MaybeDataset, MaybeModel, Ticket, Verbose
 from lethe.errors import RefusedError
 
 app = typer.Typer(
@@ -12,17 +13,12 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def place(
-    model: Annotated[
-        str | None, typer.Argument(help="NAME@ALIAS or NAME/NUMBER, for example digits@champion.")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Path that DVC tracks, for example data/digits.")
-    ] = None,
+    model: MaybeModel = None,
+    dataset: MaybeDataset = None,
     classes: Annotated[str | None, typer.Option(help="Classes to block: A,B,…")] = None,
     subjects_file: Annotated[
         Path | None, typer.Option(help="File with ids of people to block, one per line.")
@@ -34,8 +30,8 @@ def place(
         list[str] | None,
         typer.Option(help="Block what this filed request asks for, not a new one; repeatable."),
     ] = None,
-    ground: Annotated[str, typer.Option(help="Ground of the request.")] = "unspecified",
-    ticket: Annotated[str | None, typer.Option(help="Key of the ticket.")] = None,
+    ground: Ground = "unspecified",
+    ticket: Ticket = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Setting of the method prune, NAME=VALUE; repeatable.")
     ] = None,
@@ -43,7 +39,7 @@ def place(
         bool | None, typer.Option(help="Move the alias to the quarantine; default: models.promote.")
     ] = None,
     as_json: Json = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Register a version that does not answer with what is to be forgotten, and serve it.
 

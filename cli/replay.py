@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Json
+
 
 def replay(
     copy: Annotated[
@@ -12,7 +14,7 @@ def replay(
         typer.Argument(help="Copy of audit/statements.jsonl that is younger than the backup."),
     ],
     dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """After a restore: find what was erased after the backup, and have it erased again.
 

@@ -1,11 +1,24 @@
 """`lethe requests`: deletion requests, where each stands, and what people decide about them."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.options import (
+    Classes,
+    Dataset,
+    Evaluation,
+    Ground,
+    Json,
+    Repository,
+    Rev,
+    SamplesFile,
+    SubjectsFile,
+    Ticket,
+    Verbose,
+    Whole,
+)
 from cli.purge import purge
 from cli.replay import replay
 from cli.request_view import facts, print_facts, print_requests, print_step
@@ -24,35 +37,24 @@ Actor = Annotated[
     str | None, typer.Option("--as", help="Who decides, as the policy names them; default: you.")
 ]
 Why = Annotated[str, typer.Option("--reason", help="Why, in a line without anything personal.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
 def submit(
     model: Annotated[str, typer.Argument(help="NAME@ALIAS or NAME/NUMBER.")],
-    dataset: Annotated[str, typer.Option(help="Path that DVC tracks, for example data/digits.")],
-    classes: Annotated[str | None, typer.Option(help="Classes to forget: A,B,…")] = None,
-    subjects_file: Annotated[
-        Path | None, typer.Option(help="File with ids of people to forget, one per line.")
-    ] = None,
-    samples_file: Annotated[
-        Path | None, typer.Option(help="File with ids of rows to forget, one per line.")
-    ] = None,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="All of the data set was made to be forgotten.")
-    ] = False,
-    evaluation: Annotated[
-        str | None, typer.Option(help="Data set to measure on; default: the --dataset itself.")
-    ] = None,
-    repository: Annotated[
-        str | None, typer.Option(help="Git repository of the data; default: data.repository.")
-    ] = None,
-    rev: Annotated[str, typer.Option(help="Git revision of the data.")] = "HEAD",
-    ground: Annotated[str, typer.Option(help="Ground of the request.")] = "unspecified",
+    dataset: Dataset,
+    classes: Classes = None,
+    subjects_file: SubjectsFile = None,
+    samples_file: SamplesFile = None,
+    whole: Whole = False,
+    evaluation: Evaluation = None,
+    repository: Repository = None,
+    rev: Rev = "HEAD",
+    ground: Ground = "unspecified",
     regulation: Annotated[
         str, typer.Option(help="Rule that gives the deadline: gdpr, ccpa or one of the policy's.")
     ] = "gdpr",
-    ticket: Annotated[str | None, typer.Option(help="Key of the ticket.")] = None,
+    ticket: Ticket = None,
     as_json: Json = False,
 ) -> None:
     """File a request; it is carried out with the next `lethe requests process`.
@@ -279,7 +281,7 @@ def process(
         list[str] | None, typer.Option(help="Only requests for this model; repeatable.")
     ] = None,
     as_json: Json = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Carry out all requests that are due, here and now, and answer them.
 

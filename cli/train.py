@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Json, Verbose
+
 
 def train(
     dataset: Annotated[str, typer.Argument(help="Name of a data set under data/.")],
@@ -18,8 +20,8 @@ def train(
     receipt: Annotated[
         Path | None, typer.Option(help="Write here what was trained; equal on every machine.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train on a data set by its recipe in params.yaml and register the network in MLflow.
 

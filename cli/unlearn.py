@@ -6,6 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.options import (
+    Classes,
+    Evaluation,
+    Ground,
+    Json,
+    MaybeDataset,
+    MaybeModel,
+    Repository,
+    Rev,
+    SamplesFile,
+    SubjectsFile,
+    Ticket,
+    Verbose,
+    Whole,
+)
 from lethe.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -13,34 +28,20 @@ if TYPE_CHECKING:
 
 
 def unlearn(
-    model: Annotated[
-        str | None, typer.Argument(help="NAME@ALIAS or NAME/NUMBER, for example digits@champion.")
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Path that DVC tracks, for example data/digits.")
-    ] = None,
-    classes: Annotated[str | None, typer.Option(help="Classes to forget: A,B,…")] = None,
-    subjects_file: Annotated[
-        Path | None, typer.Option(help="File with ids of people to forget, one per line.")
-    ] = None,
-    samples_file: Annotated[
-        Path | None, typer.Option(help="File with ids of rows to forget, one per line.")
-    ] = None,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="All of the data set was made to be forgotten.")
-    ] = False,
-    evaluation: Annotated[
-        str | None, typer.Option(help="Data set to measure on; default: the --dataset itself.")
-    ] = None,
-    repository: Annotated[
-        str | None, typer.Option(help="Git repository of the data; default: data.repository.")
-    ] = None,
-    rev: Annotated[str, typer.Option(help="Git revision of the data.")] = "HEAD",
+    model: MaybeModel = None,
+    dataset: MaybeDataset = None,
+    classes: Classes = None,
+    subjects_file: SubjectsFile = None,
+    samples_file: SamplesFile = None,
+    whole: Whole = False,
+    evaluation: Evaluation = None,
+    repository: Repository = None,
+    rev: Rev = "HEAD",
     request: Annotated[
         str | None, typer.Option(help="Carry out this filed request instead of a new one.")
     ] = None,
-    ground: Annotated[str, typer.Option(help="Ground of the request.")] = "unspecified",
-    ticket: Annotated[str | None, typer.Option(help="Key of the ticket.")] = None,
+    ground: Ground = "unspecified",
+    ticket: Ticket = None,
     method: Annotated[
         str | None,
         typer.Option(help="Unlearning method, retrain or auto; default: unlearning.method."),
@@ -54,8 +55,8 @@ def unlearn(
     reference: Annotated[
         bool, typer.Option("--reference", help="Also retrain without the rows, to compare.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show Prefect's log.")] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a registered model forget, and register the successor.
 
