@@ -13,8 +13,16 @@ from lethe.data.errors import NotARepositoryError, RemoteError
 from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import Rung
 from lethe.deletion.states import State
-from lethe.errors import DataError, LetheError, MethodError, ModelError, RefusedError
-from tasks.conclude import conclude_covered, conclude_registered, set_aside
+from lethe.errors import (
+    DataError,
+    LetheError,
+    MethodError,
+    ModelError,
+    RefusedError,
+    RegistryError,
+)
+from model_registry.outage import as_outage
+from tasks.conclude import conclude_covered, conclude_registered, note_wait, set_aside
 from tasks.decide import decide_verdict, measure, measure_earlier, measure_requests
 from tasks.desk import Desk
 from tasks.device import device_slot
@@ -79,13 +87,20 @@ def carry_out(
             raise LetheError(f"Batch {batch.id}: {reason}. See `lethe requests list`.")
         try:
             return _carry_out(desk, batch, ladder, newest=newest, reference=reference)
-        except AWAY:
+        except (*AWAY, RegistryError) as error:
+            note_wait(desk, batch, _in_short(error))
             raise
         except PERMANENT as error:
             # Some of it may have been concluded by now, as forgotten before.
             left = desk.ledger.renew(batch, desk.lease)
             set_aside(desk, left, State.FAILED, _in_short(error))
             raise
+        except Exception as error:
+            outage = as_outage(error)
+            if outage is None:
+                raise
+            note_wait(desk, batch, _in_short(outage))
+            raise outage from error
 
 
 def _carry_out(

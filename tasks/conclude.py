@@ -1,10 +1,12 @@
 """How a batch ends in the ledger: every request with its own outcome, or in smaller batches."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from prefect import task
 
+from lethe.deletion.ledger.errors import LedgerUnavailableError
 from lethe.deletion.ledger.types import Batch, Entry, Facts, Outcome
 from lethe.deletion.states import State
 from tasks.desk import Desk
@@ -63,6 +65,12 @@ def set_aside(
         },
     )
     return []
+
+
+def note_wait(desk: Desk, batch: Batch, reason: str) -> None:
+    """Tell in each request's history what a batch waits for, as far as the ledger answers."""
+    with suppress(LedgerUnavailableError):
+        desk.ledger.many.waits([entry.id for entry in batch.entries], reason, actor=desk.worker)
 
 
 def groups(entries: Sequence[Entry], desk: Desk, done: Finished | None) -> list[list[str]]:

@@ -5,6 +5,7 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 
 from lethe.errors import LetheError
+from model_registry.outage import as_outage
 
 # Samples and networks pass between tasks in memory; Prefect stores none of it.
 IN_MEMORY: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -16,8 +17,8 @@ def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
         state.result()
     except LetheError:
         return False
-    except Exception:  # noqa: BLE001 (whatever else went wrong is what retries are for)
-        return True
+    except Exception as error:  # noqa: BLE001 (whatever else went wrong is what retries are for)
+        return as_outage(error) is None  # MLflow's client has asked again for minutes
     return False
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lethe.deletion.intake.wording import STATES, count
-from lethe.deletion.ledger.types import Entry
+from lethe.deletion.ledger.types import WAITS, Entry
 from lethe.deletion.states import State
 
 
@@ -88,7 +88,14 @@ def _hold(entry: Entry, approvers: Sequence[str]) -> Step:
 
 
 def _work(entry: Entry, approvers: Sequence[str]) -> Step:
-    del entry, approvers
+    del approvers
+    last = entry.history[-1].reason if entry.history else None
+    if last is not None and last.startswith(WAITS):
+        return Step(
+            "Mend what the history's last line names. The next run then goes on with it. "
+            "To do it now:",
+            ("lethe requests process",),
+        )
     return Step("Nothing is to be done. If the worker stops, another one goes on with it.")
 
 

@@ -11,12 +11,17 @@ from sqlalchemy import func, or_, select, update
 
 from lethe.deletion.ledger.batches import UNFINISHED, is_leased
 from lethe.deletion.ledger.errors import absent
-from lethe.deletion.ledger.history import NOTHING, Step, advance_all, known
-from lethe.deletion.ledger.read import chunks, entries
+from lethe.deletion.ledger.history import NOTHING, Step, advance_all, known, note
+from lethe.deletion.ledger.read import chunks, entries, last_reasons
 from lethe.deletion.ledger.requests import plain_step
 from lethe.deletion.ledger.tables import batches, requests
-from lethe.deletion.ledger.transaction import Transaction, Transactions, checked_actor
-from lethe.deletion.ledger.types import Entry, Facts, Judgement
+from lethe.deletion.ledger.transaction import (
+    Transaction,
+    Transactions,
+    checked_actor,
+    one_line,
+)
+from lethe.deletion.ledger.types import WAITS, Entry, Facts, Judgement
 from lethe.deletion.states import MOVES, State
 
 
@@ -56,6 +61,16 @@ class Many:
     def again(self, ids: Collection[str], *, actor: str, reason: str) -> int:
         """Have registered requests carried out again, in another batch; how many there were."""
         return self._run.write(_again, ids, actor=checked_actor(actor), reason=reason)
+
+    def waits(self, ids: Collection[str], reason: str, *, actor: str) -> int:
+        """Note in the histories of requests in progress what they wait for.
+
+        Where the last line says so already, none is added: an outage may last for days.
+
+        Returns:
+            How many lines were added.
+        """
+        return self._run.write(_waits, ids, reason, actor=checked_actor(actor))
 
     def forgotten_by(self, versions: Collection[str]) -> list[Entry]:
         """Requests whose successor is one of these versions, NAME/NUMBER, in the order of filing.
@@ -114,6 +129,16 @@ def _again(tx: Transaction, ids: Collection[str], *, actor: str, reason: str) ->
     steps = [Step(e, State.APPROVED, reason, changes={"batch_id": None}) for e in found]
     advance_all(tx, steps, actor=actor)
     return len(found)
+
+
+def _waits(tx: Transaction, ids: Collection[str], reason: str, *, actor: str) -> int:
+    text = one_line(f"{WAITS}{reason}")
+    found = [entry for entry in _entries(tx, ids) if entry.state is State.IN_PROGRESS]
+    said = last_reasons(tx, [entry.id for entry in found])
+    fresh = [entry for entry in found if said.get(entry.id) != text]
+    for entry in fresh:
+        note(tx, entry, text or WAITS, actor=actor)
+    return len(fresh)
 
 
 def _set_facts(tx: Transaction, facts: Mapping[str, Facts]) -> None:

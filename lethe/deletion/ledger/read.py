@@ -81,6 +81,18 @@ def current(tx: Transaction, request_id: str) -> Entry:
     return found[0]
 
 
+def last_reasons(tx: Transaction, ids: Sequence[str]) -> dict[str, str | None]:
+    """The reason in the last line of each request's history."""
+    found: dict[str, str | None] = {}
+    for part in chunks(ids):
+        last = select(func.max(moves.c.seq)).where(moves.c.request_id.in_(part))
+        lines = select(moves.c.request_id, moves.c.reason).where(
+            moves.c.seq.in_(last.group_by(moves.c.request_id))
+        )
+        found |= {row.request_id: row.reason for row in tx.sql.execute(lines)}
+    return found
+
+
 def find(
     tx: Transaction, wanted: Filter, *, limit: int, after: str | None, newest_first: bool
 ) -> list[Entry]:

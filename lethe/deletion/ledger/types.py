@@ -10,6 +10,9 @@ from lethe.data.selection import Kind
 from lethe.deletion.request import DeletionRequest
 from lethe.deletion.states import State
 
+# How a note begins that says what a request in progress waits for.
+WAITS = "It waits: "
+
 
 @dataclass(frozen=True)
 class Move:
