@@ -40,7 +40,8 @@ from tasks.outcome import Outcome
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.record import Record, deciding_tags, forgotten_tag, gates_key, method_key
 from tasks.report import write_report
-from tasks.statement import build_statement, version_of
+from tasks.statement import build_statement
+from tasks.statement_parts import version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -31,9 +31,9 @@ from tasks.finish import CLOSING, PARTS, read_finished
 from tasks.notary import Notary
 from tasks.policy import IN_MEMORY, SAFE_TO_RETRY
 from tasks.quarantine import WAITING, Made, Plan
-from tasks.quarantine_statement import quarantine_statement, request_rows
+from tasks.quarantine_statement import quarantine_statement
 from tasks.record import describe, forgotten_tag, gates_key, request_tag
-from tasks.statement import version_of
+from tasks.statement_parts import requests_of, version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -270,7 +270,7 @@ def _log(client: "MlflowClient", plan: Plan, made: Made, kept: Kept, run_id: str
         **made.coverage.model_dump(mode="json"),
         "requests": [
             {"id": one.id, "rows": one.rows, "recognised": one.recognised}
-            for one in request_rows(plan, made)
+            for one in requests_of(plan.batch, plan.forget, made.own)
         ],
     }
     with TemporaryDirectory(prefix="lethe-quarantine-") as name:

@@ -8,6 +8,7 @@ larger than memory look the same to them.
 """
 
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -79,3 +80,36 @@ class TensorRows:
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         for positions in torch.split(order, batch_size):
             yield Batch(positions, self.x[positions], self.y[positions])
+
+
+@dataclass(frozen=True)
+class SomeRows:
+    """Those of `rows` whose positions are in the mask `kept` (N,), renumbered from 0."""
+
+    rows: Rows
+    kept: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch dimension."""
+        return self.rows.shape
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return int(self.kept.sum())
+
+    def batches(self, batch_size: int, *, seed: int | None = None) -> Generator[Batch, None, None]:
+        """Every row once, in the order in which `rows` streams; batches may be smaller."""
+        number = self.kept.cumsum(0) - 1
+        with closing(self.rows.batches(batch_size, seed=seed)) as batches:
+            for batch in batches:
+                mine = self.kept[batch.positions]
+                if mine.any():
+                    yield Batch(number[batch.positions[mine]], batch.x[mine], batch.y[mine])
+
+
+def rows_where(rows: Rows, kept: Tensor) -> Rows:
+    """The rows in the mask `kept` (N,): a copy of what lies in memory, a view of what streams."""
+    if isinstance(rows, TensorRows):
+        return TensorRows(rows.x[kept], rows.y[kept])
+    return SomeRows(rows, kept)

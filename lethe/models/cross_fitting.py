@@ -8,7 +8,7 @@ recipe on everybody else, and its loss on the fold's rows is noted. The networks
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lethe.data.rows import Batch, Rows, TensorRows
+from lethe.data.rows import Rows, rows_where
 from lethe.data.unseen_people import UnseenPeople, person_tables
 from lethe.errors import DataError
 from lethe.models.training import TrainingSettings, new_network, train
@@ -83,7 +83,7 @@ def cross_fit(
     for fold in range(folds):
         out = (person >= 0) & (person % folds == fold)
         network = new_network(recipe, seed=seed, allowed=allowed)
-        trained = train(network, _chosen(rows, ~out), recipe, device=device, seed=seed).model
+        trained = train(network, rows_where(rows, ~out), recipe, device=device, seed=seed).model
         losses[out], labels[out] = _ask(trained.to(device), rows, out, device)
         progress(fold + 1, folds)
     found = {}
@@ -118,34 +118,3 @@ def _ask(
                 losses[where] = F.cross_entropy(logits, y, reduction="none")
                 labels[where] = y
     return losses[out], labels[out]
-
-
-def _chosen(rows: Rows, kept: Tensor) -> Rows:
-    return (
-        TensorRows(rows.x[kept], rows.y[kept])
-        if isinstance(rows, TensorRows)
-        else _Chosen(rows, kept)
-    )
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Streamed rows in the mask `kept` (N,), renumbered; their batches may be smaller."""
-
-    rows: Rows
-    kept: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.rows.shape
-
-    def __len__(self) -> int:
-        return int(self.kept.sum())
-
-    def batches(self, batch_size: int, *, seed: int | None = None) -> Generator[Batch, None, None]:
-        number = self.kept.cumsum(0) - 1
-        with closing(self.rows.batches(batch_size, seed=seed)) as batches:
-            for batch in batches:
-                mine = self.kept[batch.positions]
-                if bool(mine.any()):
-                    yield Batch(number[batch.positions[mine]], batch.x[mine], batch.y[mine])

@@ -14,26 +14,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.pairs import mixed
-from lethe.unlearning.retain_edit import (
-    Course,
-    Pair,
-    RetainEdit,
-    Seen,
-    edit_with_retained,
-    retained_rows,
-)
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.retain_edit import Course, Pair, Seen
+from lethe.unlearning.retain_method import Given, RetainMethod
 from lethe.unlearning.teachers import divergence, frozen, untrained
 
 
-class BadTeacher(RetainEdit):
+class BadTeacher(RetainMethod):
     """Settings of Bad Teacher."""
 
     name: ClassVar[str] = "bad_teacher"
-    needs: ClassVar[Need] = "retain"
-    forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
 
     optimizer: Literal["adam", "sgd"] = Field(
         default="adam", description="Adam, or SGD with momentum 0.9"
@@ -44,32 +34,14 @@ class BadTeacher(RetainEdit):
         default=0.3, gt=0, le=1, description="share of the retained rows that take part"
     )
 
-    def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
-        """Count what is recognised; there is nothing to find.
-
-        Raises:
-            MethodError: if there are no retained rows, or the model cannot forget the others.
-        """
-        retained_rows(forget, self.name)
-        return survey(model, forget, context, self.batch_size).instructions({})
-
-    def edit(
-        self, model: nn.Module, forget: ForgetTarget, instructions: Instructions, context: Context
-    ) -> Edit:
-        """Distil both teachers into a copy.
-
-        Raises:
-            MethodError: if there are no retained rows, the instructions belong to other rows, or
-                the edit diverges.
-        """
-        retained = retained_rows(forget, self.name)
-        check_instructions(instructions, forget, self.name)
-        good = frozen(model, context.device)
-        bad = frozen(untrained(model, context.seed), context.device)
-        chosen = choose(len(retained), self.retained_share, context.seed)
+    def course(self, given: Given) -> Course:
+        """Distil both teachers."""
+        good = frozen(given.model, given.context.device)
+        bad = frozen(untrained(given.model, given.context.seed), given.context.device)
+        chosen = choose(len(given.retained), self.retained_share, given.context.seed)
 
         def pairs(_: int, generator: torch.Generator) -> Iterator[Pair]:
-            return mixed(forget.rows, retained, self.batch_size, generator, chosen)
+            return mixed(given.forget.rows, given.retained, self.batch_size, generator, chosen)
 
         def losses(
             _: nn.Module, gone: Seen | None, kept: Seen | None, __: int
@@ -84,8 +56,7 @@ class BadTeacher(RetainEdit):
                 terms["good"] = stay.sum() / rows
             return terms
 
-        course = Course(pairs, losses, ("bad", "good"), together=True)
-        return edit_with_retained(model, forget, context, self, course)
+        return Course(pairs, losses, ("bad", "good"), together=True)
 
 
 def choose(count: int, share: float, seed: int) -> Tensor:

@@ -14,53 +14,24 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.pairs import retained_only
-from lethe.unlearning.retain_edit import (
-    Course,
-    Pair,
-    RetainEdit,
-    Seen,
-    cross_entropy,
-    edit_with_retained,
-    retained_rows,
-)
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.retain_edit import Course, Pair, Seen, cross_entropy
+from lethe.unlearning.retain_method import Given, RetainMethod
 
 
-class L1Sparse(RetainEdit):
+class L1Sparse(RetainMethod):
     """Settings of l1-sparse unlearning."""
 
     name: ClassVar[str] = "l1_sparse"
-    needs: ClassVar[Need] = "retain"
-    forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
 
     alpha: float = Field(default=5e-3, ge=0, description="weight of the l1 norm in the first epoch")
     plain_epochs: int = Field(default=0, ge=0, description="last epochs, without the l1 norm")
 
-    def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
-        """Count what is recognised; there is nothing to find.
-
-        Raises:
-            MethodError: if there are no retained rows, or the model cannot forget the others.
-        """
-        retained_rows(forget, self.name)
-        return survey(model, forget, context, self.batch_size).instructions({})
-
-    def edit(
-        self, model: nn.Module, forget: ForgetTarget, instructions: Instructions, context: Context
-    ) -> Edit:
-        """Train a copy on the retained rows under the penalty.
-
-        Raises:
-            MethodError: if there are no retained rows, the instructions belong to other rows, or
-                the edit diverges.
-        """
-        retained = retained_rows(forget, self.name)
-        check_instructions(instructions, forget, self.name)
+    def course(self, given: Given) -> Course:
+        """The retained rows alone, under the penalty."""
 
         def pairs(_: int, generator: torch.Generator) -> Iterator[Pair]:
-            return retained_only(retained, self.batch_size, generator)
+            return retained_only(given.retained, self.batch_size, generator)
 
         def losses(
             student: nn.Module, _: Seen | None, kept: Seen | None, epoch: int
@@ -70,8 +41,7 @@ class L1Sparse(RetainEdit):
             penalty = decayed(self.alpha, epoch, self.epochs - self.plain_epochs)
             return {"retained": cross_entropy(kept), "l1": penalty * l1_norm(student)}
 
-        course = Course(pairs, losses, ("retained", "l1"))
-        return edit_with_retained(model, forget, context, self, course)
+        return Course(pairs, losses, ("retained", "l1"))
 
 
 def decayed(alpha: float, epoch: int, epochs: int) -> float:

@@ -18,26 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lethe.errors import MethodError
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
+from lethe.unlearning.method import Context, ForgetTarget, Instructions
 from lethe.unlearning.pairs import mixed
-from lethe.unlearning.retain_edit import (
-    Course,
-    Pair,
-    RetainEdit,
-    Seen,
-    edit_with_retained,
-    retained_rows,
-)
+from lethe.unlearning.retain_edit import Course, Pair, Seen, retained_rows
+from lethe.unlearning.retain_method import Given, RetainMethod
 from lethe.unlearning.salun_forget_only import MASK, SalUnForgetOnly, hold_unmarked
-from lethe.unlearning.survey import check_instructions
 
 
-class SalUn(RetainEdit):
+class SalUn(RetainMethod):
     """Settings of SalUn."""
 
     name: ClassVar[str] = "salun"
-    needs: ClassVar[Need] = "retain"
-    forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
+    tensors: ClassVar[tuple[str, ...]] = ("labels",)
 
     learning_rate: float = Field(default=0.013, gt=0, description="of the optimizer, constant")
     weight_decay: float = Field(default=5e-4, ge=0, description="of the optimizer, on the gradient")
@@ -60,22 +52,13 @@ class SalUn(RetainEdit):
         )
         return alone.probe(model, forget, context)
 
-    def edit(
-        self, model: nn.Module, forget: ForgetTarget, instructions: Instructions, context: Context
-    ) -> Edit:
-        """Teach the random and the retained labels to a copy, in its salient weights.
-
-        Raises:
-            MethodError: if there are no retained rows, the instructions belong to other rows or
-                another model, or the edit diverges.
-        """
-        retained = retained_rows(forget, self.name)
-        check_instructions(instructions, forget, self.name, ("labels",))
-        labels = instructions.tensors["labels"].to(context.device)
-        masks, kept_weights = _masks(model, instructions, context)
+    def course(self, given: Given) -> Course:
+        """Teach the random and the retained labels, in the salient weights."""
+        labels = given.instructions.tensors["labels"].to(given.context.device)
+        masks, kept_weights = _masks(given.model, given.instructions, given.context)
 
         def pairs(_: int, generator: torch.Generator) -> Iterator[Pair]:
-            return mixed(forget.rows, retained, self.batch_size, generator)
+            return mixed(given.forget.rows, given.retained, self.batch_size, generator)
 
         def losses(
             _: nn.Module, gone: Seen | None, kept: Seen | None, __: int
@@ -92,8 +75,7 @@ class SalUn(RetainEdit):
         def restore(student: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             hold_unmarked(student, optimizer, masks, kept_weights)
 
-        course = Course(pairs, losses, ("random", "retained"), restore, together=True)
-        return edit_with_retained(model, forget, context, self, course)
+        return Course(pairs, losses, ("random", "retained"), restore, together=True)
 
 
 def _masks(

@@ -15,27 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from lethe.unlearning.pairs import forget_only, retained_only
-from lethe.unlearning.retain_edit import (
-    Course,
-    Pair,
-    RetainEdit,
-    Seen,
-    cross_entropy,
-    edit_with_retained,
-    retained_rows,
-)
-from lethe.unlearning.survey import check_instructions, survey
+from lethe.unlearning.retain_edit import Course, Pair, Seen, cross_entropy
+from lethe.unlearning.retain_method import Given, RetainMethod
 from lethe.unlearning.teachers import divergence, frozen
 
 
-class Scrub(RetainEdit):
+class Scrub(RetainMethod):
     """Settings of SCRUB; the names of the weights are those of the paper."""
 
     name: ClassVar[str] = "scrub"
-    needs: ClassVar[Need] = "retain"
-    forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
 
     optimizer: Literal["adam", "sgd"] = Field(
         default="adam", description="Adam, or SGD with momentum 0.9"
@@ -47,32 +36,14 @@ class Scrub(RetainEdit):
     temperature: float = Field(default=2.0, gt=0, description="temperature of both KL")
     max_epochs: int = Field(default=3, ge=0, description="first epochs that have a max-step")
 
-    def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
-        """Count what is recognised; there is nothing to find.
-
-        Raises:
-            MethodError: if there are no retained rows, or the model cannot forget the others.
-        """
-        retained_rows(forget, self.name)
-        return survey(model, forget, context, self.batch_size).instructions({})
-
-    def edit(
-        self, model: nn.Module, forget: ForgetTarget, instructions: Instructions, context: Context
-    ) -> Edit:
-        """Alternate max-steps and min-steps in a copy.
-
-        Raises:
-            MethodError: if there are no retained rows, the instructions belong to other rows, or
-                the edit diverges.
-        """
-        retained = retained_rows(forget, self.name)
-        check_instructions(instructions, forget, self.name)
-        teacher = frozen(model, context.device)
+    def course(self, given: Given) -> Course:
+        """Alternate max-steps and min-steps."""
+        teacher = frozen(given.model, given.context.device)
 
         def pairs(epoch: int, generator: torch.Generator) -> Iterator[Pair]:
             if epoch < self.max_epochs:
-                yield from forget_only(forget.rows, self.batch_size, generator)
-            yield from retained_only(retained, self.batch_size, generator)
+                yield from forget_only(given.forget.rows, self.batch_size, generator)
+            yield from retained_only(given.retained, self.batch_size, generator)
 
         def losses(
             _: nn.Module, gone: Seen | None, kept: Seen | None, __: int
@@ -87,5 +58,4 @@ class Scrub(RetainEdit):
                 terms["stay"] = self.alpha * stayed.mean()
             return terms
 
-        course = Course(pairs, losses, ("leave", "retained", "stay"))
-        return edit_with_retained(model, forget, context, self, course)
+        return Course(pairs, losses, ("leave", "retained", "stay"))

@@ -28,7 +28,6 @@ The score, less is better, ranks what forgot by its drift and puts everything el
 
 import copy
 import math
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -36,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lethe.data.rows import Batch, Rows
+from lethe.data.rows import Rows, SomeRows
 from lethe.errors import LetheError
 from lethe.unlearning import losses, probes
 from lethe.unlearning.classes import barred, barred_outputs
@@ -55,31 +54,6 @@ ANCHOR_RADIUS, ANCHOR_STEPS = 1.0, 3
 ANCHOR_SEED = 1_000_003  # away from the seeds that methods draw their own anchors by
 FAILED = 2.0
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class SomeRows:
-    """Those of `rows` whose positions are in the mask `kept` (N,), renumbered from 0."""
-
-    rows: Rows
-    kept: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one input, without the batch dimension."""
-        return self.rows.shape
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        return int(self.kept.sum())
-
-    def batches(self, batch_size: int, *, seed: int | None = None) -> Generator[Batch, None, None]:
-        """Every row once, in the order in which `rows` streams; batches may be smaller."""
-        number = self.kept.cumsum(0) - 1
-        for batch in self.rows.batches(batch_size, seed=seed):
-            mine = self.kept[batch.positions]
-            if mine.any():
-                yield Batch(number[batch.positions[mine]], batch.x[mine], batch.y[mine])
 
 
 class Scored(NamedTuple):

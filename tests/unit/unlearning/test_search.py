@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lethe.data.rows import TensorRows
+from lethe.data.rows import SomeRows, TensorRows
 from lethe.errors import MethodError
 from lethe.unlearning.method import Context, ForgetTarget, load_method, method_names
 from lethe.unlearning.search import Found, Trial, draw, search, search_space
-from lethe.unlearning.search_score import SomeRows, new_judge, score_of
+from lethe.unlearning.search_score import new_judge, score_of
 
 
 def target(digits, *labels):
