@@ -13,8 +13,10 @@ from collections import Counter
 from typing import Any
 
 from prefect import flow, get_run_logger
+from prefect.context import get_run_context
 
 from flows.carry_out import carry_out
+from flows.share import share
 from lethe.deletion.answers.deliver import Delivered
 from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import plan
@@ -56,6 +58,8 @@ def deletion_requests(models: list[str] | None = None, max_batches: int = 64) ->
                 if batch is None:
                     break
                 tried.add(batch.id)
+                if models is None and _is_deployed():
+                    share(desk, batch)
                 results.append(_carry_out(desk, batch, logger))
                 settle(desk)
         finally:
@@ -70,6 +74,12 @@ def deletion_requests(models: list[str] | None = None, max_batches: int = 64) ->
             sent=answered.sent,
             unsent=answered.failed,
         )
+
+
+def _is_deployed() -> bool:
+    """Whether a worker runs this for a deployment, so that another worker may too."""
+    run = getattr(get_run_context(), "flow_run", None)
+    return run is not None and run.deployment_id is not None
 
 
 def _carry_out(desk: Desk, batch: Batch, logger: Any) -> BatchResult:

@@ -14,15 +14,19 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Pending, Running
 
 import flows.trigger
+from flows.share import share
 from flows.trigger import trigger_sender
 from lethe.deletion.answers.deliver import deliver
 from lethe.deletion.answers.errors import SendError
@@ -87,14 +91,13 @@ def deployed(prefect_server, tmp_path_factory):
         "PYTHONPATH": str(checkout),
         "LETHE_LEDGER__URL": "postgresql+psycopg://lethe:canary-password@db/lethe",
     }
-    for words in (
-        ["work-pool", "create", "cpu", "--type", "process", "--overwrite"],
-        ["work-pool", "create", "gpu", "--type", "process", "--overwrite"],
-        ["--no-prompt", "deploy", "--all"],
-    ):
-        subprocess.run(
-            [PREFECT, *words], cwd=checkout, env=environment, check=True, capture_output=True
-        )
+    with temporary_settings({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as one:
+        for pool in ("cpu", "gpu"):
+            one.create_work_pool(WorkPoolCreate(name=pool, type="process"), overwrite=True)
+    words = ["--no-prompt", "deploy", "--all"]
+    subprocess.run(
+        [PREFECT, *words], cwd=checkout, env=environment, check=True, capture_output=True
+    )
     return checkout
 
 
@@ -104,20 +107,24 @@ def client(prefect_server):
         yield one
 
 
+def runs_of(client, deployment):
+    """Of one deployment; the server has runs of other tests too."""
+    of = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+    return client.read_flow_runs(deployment_filter=of)
+
+
 @pytest.fixture
 def on_demand(deployed, client):
     """The deployment, without runs of the tests before."""
-    for run in client.read_flow_runs():
+    found = client.read_deployment_by_name(ON_DEMAND)
+    for run in runs_of(client, found):
         client.delete_flow_run(run.id)
-    return client.read_deployment_by_name(ON_DEMAND)
+    return found
 
 
 @pytest.fixture
 def runs(client, on_demand):
-    def read():
-        return [r for r in client.read_flow_runs() if r.deployment_id == on_demand.id]
-
-    return read
+    return lambda: runs_of(client, on_demand)
 
 
 @pytest.fixture
@@ -204,10 +211,10 @@ def test_prefect_yaml_is_deployed_as_it_is_written_without_anything_secret(deplo
         assert step == {
             "prefect.deployments.steps.set_working_directory": {"directory": str(deployed)}
         }
-        assert one.global_concurrency_limit.limit == 1
         assert "canary" not in one.model_dump_json()
     strategies = [str(o.concurrency_options.collision_strategy.value) for o in found.values()]
     assert strategies == ["ENQUEUE", "ENQUEUE", "CANCEL_NEW"]
+    assert [one.global_concurrency_limit.limit for one in found.values()] == [16, 16, 1]
     nightly, none, often = (one.schedules for one in found.values())
     assert (nightly[0].schedule.cron, nightly[0].active) == ("0 2 * * *", True)
     assert none == []
@@ -227,9 +234,7 @@ def test_the_server_makes_the_runs_of_the_schedules(deployed, client, prefect_se
     told = httpx.post(f"{prefect_server}/deployments/{deployment.id}/schedule", json={}, timeout=30)
     assert told.status_code == 200, told.text
     times = sorted(
-        run.next_scheduled_start_time
-        for run in client.read_flow_runs()
-        if run.deployment_id == deployment.id and run.auto_scheduled
+        run.next_scheduled_start_time for run in runs_of(client, deployment) if run.auto_scheduled
     )
     assert len(times) >= 3
     gaps = {(later - one).total_seconds() for one, later in pairwise(times)}
@@ -349,6 +354,34 @@ def test_a_server_that_is_down_is_tried_once_and_all_is_sent_when_it_is_back(out
     assert send_all(send).sent == 5
     assert len(runs()) == 1
     assert not ledger.letters_owed().get("trigger")
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 7])
+def test_a_run_that_leaves_models_to_others_makes_one_run_for_another_worker(
+    waiting, runs, on_demand, client, prefect_server, monkeypatch
+):
+    many = SimpleNamespace(untouched=lambda: waiting)
+    desk = SimpleNamespace(settings=Settings(), ledger=SimpleNamespace(many=many))
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        assert share(desk, SimpleNamespace(id="batch-1")) == bool(waiting)
+        (made,) = runs() or [None]
+        assert (made is not None) == bool(waiting)
+        if made is not None:
+            share(desk, SimpleNamespace(id="batch-2"))  # one waits that will do
+            assert [one.id for one in runs()] == [made.id]
+            client.set_flow_run_state(made.id, Running(), force=True)  # another worker took it
+            share(desk, SimpleNamespace(id="batch-1"))  # a step that is repeated makes none
+            assert [one.id for one in runs()] == [made.id]
+            share(desk, SimpleNamespace(id="batch-3"))
+            assert len(runs()) == 2
+
+
+def test_where_no_other_run_can_be_made_this_one_does_it_all(caplog):
+    many = SimpleNamespace(untouched=lambda: 3)
+    desk = SimpleNamespace(settings=Settings(), ledger=SimpleNamespace(many=many))
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        assert share(desk, SimpleNamespace(id="batch-1"))
+    assert "No other run shares the work: PREFECT_API_URL is not set" in caplog.text
 
 
 def test_a_server_that_is_busy_for_a_moment_is_asked_again_at_once(busy, runs, monkeypatch):

@@ -62,18 +62,20 @@ def test_the_audit_trail_is_checked_once_a_week():
 
 
 @pytest.mark.parametrize(
-    ("name", "strategy"),
+    ("name", "limit", "strategy"),
     [
-        ("scheduled", "ENQUEUE"),
-        ("on-demand", "ENQUEUE"),
-        ("settle", "CANCEL_NEW"),
-        ("weekly", "CANCEL_NEW"),
-        ("daily", "CANCEL_NEW"),
+        ("scheduled", 16, "ENQUEUE"),  # workers share the models
+        ("on-demand", 16, "ENQUEUE"),
+        ("settle", 1, "CANCEL_NEW"),
+        ("weekly", 1, "CANCEL_NEW"),
+        ("daily", 1, "CANCEL_NEW"),
     ],
 )
-def test_a_run_that_may_be_needed_waits_and_what_looks_at_everything_is_dropped(name, strategy):
-    limit = DEPLOYMENTS[name]["concurrency_limit"]
-    assert limit == {"limit": 1, "collision_strategy": strategy}
+def test_a_run_that_may_be_needed_waits_and_what_looks_at_everything_is_dropped(
+    name, limit, strategy
+):
+    found = DEPLOYMENTS[name]["concurrency_limit"]
+    assert found == {"limit": limit, "collision_strategy": strategy}
 
 
 def test_the_version_of_prefect_is_the_one_that_is_pinned():

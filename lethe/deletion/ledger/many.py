@@ -95,6 +95,10 @@ class Many:
         """
         return self._run.read(_lying, patience)
 
+    def untouched(self) -> int:
+        """How many models have approved requests that were weighed, and nothing that was begun."""
+        return self._run.read(_untouched)
+
 
 def _move(tx: Transaction, ids: Collection[str], to: State, *, actor: str, reason: str) -> int:
     found = [entry for entry in _entries(tx, ids) if to in MOVES[entry.state]]
@@ -177,6 +181,16 @@ def _lying(tx: Transaction, patience: timedelta) -> int:
     )
     query = select(func.count()).select_from(requests).where(or_(begun, overlooked))
     return int(tx.sql.scalar(query) or 0)
+
+
+def _untouched(tx: Transaction) -> int:
+    begun = select(batches.c.model_name).where(UNFINISHED)
+    waiting = select(func.count(requests.c.model_name.distinct())).where(
+        requests.c.state == str(State.APPROVED),
+        requests.c.missing.is_not(None),
+        requests.c.model_name.not_in(begun),
+    )
+    return int(tx.sql.scalar(waiting) or 0)
 
 
 def _entries(tx: Transaction, ids: Collection[str]) -> list[Entry]:

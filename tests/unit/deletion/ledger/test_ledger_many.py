@@ -181,3 +181,19 @@ def test_what_lies_is_what_nobody_has_and_what_was_overlooked(ledger, clock):
     assert ledger.many.lying(MINUTE) == 2
     ledger.claim("worker-2", lease=MINUTE, limit=10)
     assert ledger.many.lying(MINUTE) == 0
+
+
+def test_untouched_are_models_with_weighed_requests_of_which_nothing_is_begun(ledger, clock):
+    for number, model in enumerate(("a@champion", "a@champion", "b@champion", "c@champion")):
+        request = a_request(f"p-{number}", id=f"req-{number}", model=model)
+        ledger.file(request, judged(), actor="cli")
+    assert ledger.many.untouched() == 0  # nobody weighed them
+    ledger.many.set_facts({f"req-{number}": Facts(missing=0) for number in range(3)})
+    assert ledger.many.untouched() == 2
+    batch = ledger.claim("worker-1", lease=MINUTE, limit=1)  # one of the two for a
+    assert ledger.many.untouched() == 1
+    clock.forward(2 * MINUTE)  # what was begun stays begun, or an outage would call for ever
+    assert ledger.many.untouched() == 1
+    batch = ledger.claim("worker-2", lease=MINUTE, limit=1)
+    ledger.conclude(batch, {batch.entries[0].id: Outcome(State.FAILED, "no")})
+    assert ledger.many.untouched() == 2  # the other one for a
