@@ -23,8 +23,15 @@ from pathlib import Path
 from infra.stack.config import StackSettings
 from infra.stack.errors import StackError
 from infra.stack.manager import Manager
-from infra.stack.postgres import DATABASES, binaries, ensure_cluster, ensure_databases
+from infra.stack.postgres import (
+    DATABASES,
+    binaries,
+    ensure_cluster,
+    ensure_databases,
+    ensure_postgres_tls,
+)
 from infra.stack.secrets import ensure_credentials, pgpass_file
+from infra.stack.tls import ensure_certificates, libpq, postgres_variables
 
 FACTS = "backup.json"
 # What is not in a database: keys and passwords, objects, the state of Lethe beside the ledger.
@@ -87,8 +94,10 @@ def restore(settings: StackSettings, folder: Path, tell: Tell = print) -> None:
         tell(f"  {name:<12} restored")
     shutil.copy2(folder / "policy.toml", settings.home / "policy.toml")
     credentials = ensure_credentials(settings)  # the ports may be others
+    ensure_certificates(settings)
     write_files(settings)
     ensure_cluster(settings, credentials)
+    ensure_postgres_tls(settings)
     manager = Manager(settings)
     manager.boot()
     manager.start("postgres")
@@ -121,6 +130,7 @@ def _extensions(settings: StackSettings, credentials: Mapping[str, str], name: s
         dbname=name,
         password=credentials["POSTGRES_PASSWORD"],
         autocommit=True,
+        **libpq(settings),
     ) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
 
@@ -130,7 +140,11 @@ def _postgres(settings: StackSettings, tool: str, *words: str) -> None:
     port = str(settings.postgres_port)
     done = subprocess.run(
         [str(program), "-h", settings.host, "-p", port, "-U", "postgres", "-w", *words],
-        env={**os.environ, "PGPASSFILE": str(pgpass_file(settings, "postgres"))},
+        env={
+            **os.environ,
+            **postgres_variables(settings),
+            "PGPASSFILE": str(pgpass_file(settings, "postgres")),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -45,6 +45,9 @@ class StackSettings(BaseSettings):
     notify_url: str | None = Field(
         default=None, description="address that automations call; kept as a secret"
     )
+    tls: bool = Field(
+        default=False, description="all servers speak TLS, with certificates of an own authority"
+    )
     healthy_within: float = Field(default=240, gt=0, description="seconds to wait for health")
 
     @property
@@ -64,7 +67,12 @@ class StackSettings(BaseSettings):
 
     def url(self, port: int) -> str:
         """Address of one of the servers."""
-        return f"http://{self.host}:{port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{port}"
+
+    @property
+    def tickets_url(self) -> str:
+        """Address of the demo's stand-in for GitHub, which is no server of the stack."""
+        return f"http://{self.host}:{self.tickets_port}"
 
     @property
     def prefect_api(self) -> str:

@@ -14,6 +14,7 @@ from infra.stack.errors import StackError
 from infra.stack.prepare import run_environment
 from infra.stack.programs import BIN
 from infra.stack.tickets import Issue, Tickets, deliver, labelled, serving
+from infra.stack.tls import trust
 
 PATIENCE = 900.0  # of a machine that has much else to do
 PAUSE = 0.3
@@ -46,6 +47,7 @@ def demo(settings: StackSettings, credentials: Mapping[str, str], tell: Tell = p
             labelled(number, wanted),
             delivery=f"demo-{number}",
             secret=credentials["WEBHOOK_SECRET"],
+            verify=trust(settings),
         )
         if reply.status_code != 202:
             raise StackError(f"The intake service answered {reply.status_code}: {reply.text}")
@@ -129,6 +131,7 @@ def request_of(
         f"{settings.url(settings.intake_port)}/api/v1/requests/{request}",
         headers={"Authorization": f"Bearer {credentials['OPERATOR_TOKEN']}"},
         timeout=30,
+        verify=trust(settings),
     )
     got.raise_for_status()
     seen: dict[str, Any] = got.json()

@@ -11,6 +11,7 @@ from infra.stack.config import StackSettings
 from infra.stack.errors import StackError
 from infra.stack.manager import Manager
 from infra.stack.programs import PREFECT_USER
+from infra.stack.tls import libpq, trust
 
 PAUSE = 0.2
 CALL_SECONDS = 10.0
@@ -22,9 +23,9 @@ def probes(settings: StackSettings, credentials: Mapping[str, str]) -> dict[str,
     return {
         "postgres": partial(_postgres, settings, credentials),
         "s3": partial(_connects, settings, settings.s3_port),
-        "mlflow": partial(_ok, f"{settings.url(settings.mlflow_port)}/health"),
-        "prefect": partial(_ok, f"{settings.prefect_api}/ready"),
-        "intake": partial(_ok, f"{settings.url(settings.intake_port)}/readyz"),
+        "mlflow": partial(_ok, settings, f"{settings.url(settings.mlflow_port)}/health"),
+        "prefect": partial(_ok, settings, f"{settings.prefect_api}/ready"),
+        "intake": partial(_ok, settings, f"{settings.url(settings.intake_port)}/readyz"),
         "worker-cpu": partial(_worker, settings, credentials, "cpu"),
         "worker-gpu": partial(_worker, settings, credentials, "gpu"),
     }
@@ -61,7 +62,9 @@ def asked(probe: Probe) -> bool:
 def prefect_client(settings: StackSettings, credentials: Mapping[str, str]) -> httpx.Client:
     """A client of Prefect's API for what is asked of it here."""
     auth = (PREFECT_USER, credentials["PREFECT_PASSWORD"])
-    return httpx.Client(base_url=settings.prefect_api, auth=auth, timeout=CALL_SECONDS)
+    return httpx.Client(
+        base_url=settings.prefect_api, auth=auth, timeout=CALL_SECONDS, verify=trust(settings)
+    )
 
 
 def _postgres(settings: StackSettings, credentials: Mapping[str, str]) -> bool:
@@ -75,6 +78,7 @@ def _postgres(settings: StackSettings, credentials: Mapping[str, str]) -> bool:
             dbname="postgres",
             password=credentials["POSTGRES_PASSWORD"],
             connect_timeout=5,
+            **libpq(settings),
         ) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
     except psycopg.OperationalError:
@@ -86,8 +90,8 @@ def _connects(settings: StackSettings, port: int) -> bool:
         return True
 
 
-def _ok(address: str) -> bool:
-    return httpx.get(address, timeout=CALL_SECONDS).status_code == 200
+def _ok(settings: StackSettings, address: str) -> bool:
+    return httpx.get(address, timeout=CALL_SECONDS, verify=trust(settings)).status_code == 200
 
 
 def _worker(settings: StackSettings, credentials: Mapping[str, str], pool: str) -> bool:

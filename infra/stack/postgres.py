@@ -11,9 +11,12 @@ from typing import Any
 
 from infra.stack.config import StackSettings, as_root
 from infra.stack.errors import StackError
-from infra.stack.secrets import ROLES, password_of
+from infra.stack.secrets import ROLES, password_of, write_private
+from infra.stack.tls import libpq, server_files
 
 DEBIAN = Path("/usr/lib/postgresql")
+# With TLS nobody talks to it otherwise.
+ONLY_TLS = "hostssl all all all scram-sha-256\n"
 DATABASES = {"lethe": "lethe", "mlflow": "mlflow", "mlflow_auth": "mlflow", "prefect": "prefect"}
 
 
@@ -73,6 +76,28 @@ def ensure_cluster(settings: StackSettings, credentials: Mapping[str, str]) -> N
         raise StackError(f"PostgreSQL made no cluster: {done.stderr.strip()} Nothing was started.")
 
 
+def ensure_postgres_tls(settings: StackSettings) -> None:
+    """Give PostgreSQL's account the servers' certificate and key, and let nobody in without TLS."""
+    if not settings.tls:
+        return
+    account = _account(settings) if as_root() else None
+    certificate, key = (Path(name).read_text(encoding="utf-8") for name in server_files(settings))
+    for name, text in (("server.crt", certificate), ("server.key", key), ("hba.conf", ONLY_TLS)):
+        file = settings.home / "postgres" / name
+        write_private(file, text)
+        if account is not None:
+            os.chown(file, account.pw_uid, account.pw_gid)
+
+
+def tls_options(settings: StackSettings) -> tuple[str, ...]:
+    """Options of the server for what is above."""
+    if not settings.tls:
+        return ()
+    hba = settings.home / "postgres" / "hba.conf"
+    values = ("ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key", f"hba_file={hba}")
+    return tuple(word for value in values for word in ("-c", value))
+
+
 def ensure_databases(settings: StackSettings, credentials: Mapping[str, str]) -> None:
     """Make roles and databases that are missing; a role's password is that of the file."""
     import psycopg
@@ -85,6 +110,7 @@ def ensure_databases(settings: StackSettings, credentials: Mapping[str, str]) ->
         dbname="postgres",
         password=credentials["POSTGRES_PASSWORD"],
         autocommit=True,
+        **libpq(settings),
     ) as connection:
         for role in ROLES:
             word = password_of(role, credentials)

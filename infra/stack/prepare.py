@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import httpx
 
@@ -14,9 +16,12 @@ from infra.stack.programs import (
     MLFLOW_USER,
     _database,
     client_environment,
+    extra,
     policy_secrets,
 )
 from infra.stack.secrets import credentials_file, write_private
+from infra.stack.tls import authority, trust
+from lethe.audit.keystore import KeyStore
 
 AUTH = """[mlflow]
 default_permission = READ
@@ -76,7 +81,25 @@ def write_files(settings: StackSettings) -> None:
     write_private(settings.run / "rclone.conf", "")
     sample = settings.home / "policy.toml"
     if not sample.exists():
-        write_private(sample, POLICY.replace("{tickets}", settings.url(settings.tickets_port)))
+        write_private(sample, POLICY.replace("{tickets}", settings.tickets_url))
+
+
+def ensure_signing_key(settings: StackSettings) -> None:
+    """Make the key of records, unless the settings name another signer or folder.
+
+    It would be made with the first record. A backup from before that would lack it, and nothing
+    that was signed since could be believed after a restore.
+    """
+    file = settings.project / "lethe.toml"
+    audit = (
+        tomllib.loads(file.read_text(encoding="utf-8")).get("audit", {}) if file.exists() else {}
+    )
+    named = {f"LETHE_AUDIT__{name.upper()}" for name in audit} | extra(settings).keys()
+    if named & {f"LETHE_AUDIT__{name}" for name in ("KEY", "SIGNER", "FOLDER")}:
+        return
+    store = KeyStore(settings.home / "lethe" / "audit" / "keys")
+    if store.ring() is None:
+        store.init(datetime.now(UTC))
 
 
 def ensure_buckets(settings: StackSettings, credentials: Mapping[str, str]) -> None:
@@ -89,6 +112,7 @@ def ensure_buckets(settings: StackSettings, credentials: Mapping[str, str]) -> N
         aws_access_key_id=credentials["S3_LETHE_KEY"],
         aws_secret_access_key=credentials["S3_LETHE_SECRET"],
         region_name="us-east-1",
+        verify=str(authority(settings)) if settings.tls else None,
     )
     known = {one["Name"] for one in client.list_buckets()["Buckets"]}
     for name in set(BUCKETS) - known:
@@ -103,7 +127,8 @@ def ensure_mlflow_user(settings: StackSettings, credentials: Mapping[str, str]) 
     """
     word = credentials["MLFLOW_LETHE_PASSWORD"]
     api = f"{settings.url(settings.mlflow_port)}/api/2.0/mlflow/users"
-    with httpx.Client(auth=("admin", credentials["MLFLOW_ADMIN_PASSWORD"]), timeout=30) as client:
+    auth = ("admin", credentials["MLFLOW_ADMIN_PASSWORD"])
+    with httpx.Client(auth=auth, timeout=30, verify=trust(settings)) as client:
         made = client.post(f"{api}/create", json={"username": MLFLOW_USER, "password": word})
         if made.status_code == 200 or "RESOURCE_ALREADY_EXISTS" in made.text:
             return

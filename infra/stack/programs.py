@@ -13,8 +13,9 @@ from pathlib import Path
 
 from infra.stack.config import StackSettings, as_root
 from infra.stack.gpus import gpu_count
-from infra.stack.postgres import binaries
+from infra.stack.postgres import binaries, tls_options
 from infra.stack.secrets import pgpass_file, read_credentials
+from infra.stack.tls import client_variables, postgres_variables, s3_variables, server_files
 
 BIN = Path(sys.executable).parent
 PREFECT_USER = "lethe"
@@ -71,6 +72,8 @@ def programs(settings: StackSettings) -> tuple[Program, ...]:
     """All of them."""
     host = settings.host
     names = f"{host}:{settings.mlflow_port},localhost:{settings.mlflow_port}"
+    origins = f"{'https' if settings.tls else 'http'}://{names}"
+    uvicorn = _tls(settings, "--ssl-certfile", "--ssl-keyfile")
     return (
         Program(
             "postgres",
@@ -79,6 +82,7 @@ def programs(settings: StackSettings) -> tuple[Program, ...]:
                 *("-D", str(settings.home / "postgres")),
                 *("-p", str(settings.postgres_port), "-h", host, "-k", ""),
                 *("-c", "max_connections=200", "-c", "password_encryption=scram-sha-256"),
+                *tls_options(settings),
             ),
             priority=10,
             user=settings.postgres_user if as_root() else None,
@@ -91,6 +95,8 @@ def programs(settings: StackSettings) -> tuple[Program, ...]:
                 str(BIN / "rclone"),
                 *("serve", "s3", "--addr", f"{host}:{settings.s3_port}"),
                 *("--config", str(settings.run / "rclone.conf"), "--vfs-cache-mode", "off"),
+                *(("--min-tls-version", "tls1.2") if settings.tls else ()),
+                *(_tls(settings, "--cert", "--key")),
                 str(settings.home / "s3"),
             ),
             _s3,
@@ -102,7 +108,8 @@ def programs(settings: StackSettings) -> tuple[Program, ...]:
                 *(sys.executable, "-m", "mlflow", "server", "--app-name", "lethe-guarded"),
                 *("--host", host, "--port", str(settings.mlflow_port), "--workers", "1"),
                 *("--artifacts-destination", f"s3://{ARTIFACTS}"),
-                *("--allowed-hosts", names, "--cors-allowed-origins", f"http://{names}"),
+                *("--allowed-hosts", names, "--cors-allowed-origins", origins),
+                *(("--uvicorn-opts", " ".join(uvicorn)) if settings.tls else ()),
                 *("--x-frame-options", "DENY"),
             ),
             _mlflow,
@@ -115,6 +122,7 @@ def programs(settings: StackSettings) -> tuple[Program, ...]:
                 *("--app-dir", str(Path(__file__).parents[2])),
                 *("--host", host, "--port", str(settings.prefect_port)),
                 *("--log-level", "warning", "--no-server-header", "--timeout-keep-alive", "5"),
+                *uvicorn,
             ),
             _prefect,
             priority=20,
@@ -128,6 +136,14 @@ def programs(settings: StackSettings) -> tuple[Program, ...]:
         _worker("cpu", 1),
         _worker("gpu", settings.gpu_workers or max(1, gpu_count())),
     )
+
+
+def _tls(settings: StackSettings, certificate: str, key: str) -> tuple[str, ...]:
+    """Options of a server for its certificate and key; none without TLS."""
+    if not settings.tls:
+        return ()
+    files = server_files(settings)
+    return (certificate, files[0], key, files[1])
 
 
 def _worker(pool: str, copies: int) -> Program:
@@ -165,6 +181,7 @@ def client_environment(settings: StackSettings, credentials: Mapping[str, str]) 
         "AWS_SECRET_ACCESS_KEY": credentials["S3_LETHE_SECRET"],
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": settings.url(settings.s3_port),
+        **client_variables(settings),
         **CHECKSUMS,
         **QUIET,
     }
@@ -236,6 +253,8 @@ def _mlflow(settings: StackSettings, credentials: Mapping[str, str]) -> dict[str
         "AWS_SECRET_ACCESS_KEY": credentials["S3_MLFLOW_SECRET"],
         "AWS_DEFAULT_REGION": "us-east-1",
         "PGPASSFILE": str(pgpass_file(settings, "mlflow")),
+        **postgres_variables(settings),
+        **s3_variables(settings),
         **CHECKSUMS,
         **QUIET,
     }
@@ -260,6 +279,7 @@ def _prefect(settings: StackSettings, credentials: Mapping[str, str]) -> dict[st
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         "PGPASSFILE": str(pgpass_file(settings, "prefect")),
+        **postgres_variables(settings),
         **QUIET,
     }
 
@@ -273,7 +293,15 @@ def _intake(settings: StackSettings, credentials: Mapping[str, str]) -> dict[str
         # With an address for others, figures and documents need a token too.
         "LETHE_INTAKE__PUBLIC_URL": settings.url(settings.intake_port),
         "OMP_NUM_THREADS": "1",
+        **_intake_tls(settings),
     }
+
+
+def _intake_tls(settings: StackSettings) -> dict[str, str]:
+    if not settings.tls:
+        return {}
+    certificate, key = server_files(settings)
+    return {"LETHE_INTAKE__TLS_CERTIFICATE": certificate, "LETHE_INTAKE__TLS_KEY": key}
 
 
 def policy_secrets(credentials: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,11 +97,9 @@ def serving(tickets: Tickets, host: str, port: int) -> Iterator[None]:
             thread.join()
 
 
-def labelled(number: int, classes: str) -> dict[str, Any]:
+def labelled(number: int, classes: str, model: str = "digits@champion") -> dict[str, Any]:
     """The event that GitHub sends when an issue, opened through a form, gets a label."""
-    form = (
-        f"### Model\n\ndigits@champion\n\n### Data set\n\ndata/digits\n\n### Classes\n\n{classes}"
-    )
+    form = f"### Model\n\n{model}\n\n### Data set\n\ndata/digits\n\n### Classes\n\n{classes}"
     return {
         "action": "labeled",
         "label": {"name": "data-deletion"},
@@ -109,7 +108,14 @@ def labelled(number: int, classes: str) -> dict[str, Any]:
     }
 
 
-def deliver(address: str, event: dict[str, Any], *, delivery: str, secret: str) -> httpx.Response:
+def deliver(
+    address: str,
+    event: dict[str, Any],
+    *,
+    delivery: str,
+    secret: str,
+    verify: ssl.SSLContext | bool = True,
+) -> httpx.Response:
     """Send an event as GitHub does: signed, with the delivery's id."""
     body = json.dumps(event).encode()
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -119,4 +125,6 @@ def deliver(address: str, event: dict[str, Any], *, delivery: str, secret: str) 
         "X-GitHub-Delivery": delivery,
         "X-Hub-Signature-256": f"sha256={signature}",
     }
-    return httpx.post(f"{address}/webhooks/tickets", content=body, headers=headers, timeout=30)
+    return httpx.post(
+        f"{address}/webhooks/tickets", content=body, headers=headers, timeout=30, verify=verify
+    )

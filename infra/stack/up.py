@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 from infra.stack.config import StackSettings, as_root
 from infra.stack.health import asked, probes, wait_for
 from infra.stack.manager import Manager
-from infra.stack.postgres import ensure_cluster, ensure_databases
+from infra.stack.postgres import ensure_cluster, ensure_databases, ensure_postgres_tls
 from infra.stack.prepare import (
     ensure_buckets,
     ensure_deployments,
     ensure_mlflow_user,
+    ensure_signing_key,
     write_client_file,
     write_files,
 )
 from infra.stack.programs import programs
 from infra.stack.secrets import ensure_credentials
+from infra.stack.tls import ensure_certificates
 
 Tell = Callable[[str], None]
 Settle = Callable[[StackSettings, Mapping[str, str]], None]
@@ -37,8 +39,11 @@ def start(settings: StackSettings, tell: Tell = print) -> dict[str, str]:
     """
     ensure_home(settings)
     credentials = ensure_credentials(settings)
+    ensure_certificates(settings)
     write_files(settings)
+    ensure_signing_key(settings)
     ensure_cluster(settings, credentials)
+    ensure_postgres_tls(settings)
     write_client_file(settings, credentials)
     manager = Manager(settings)
     manager.boot()
