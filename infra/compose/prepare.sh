@@ -48,6 +48,7 @@ database_uri = $mlflow/mlflow_auth?$verified
 admin_username = $(cat mlflow-admin-user)
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 grant_default_workspace_access = false
+auth_cache_ttl_seconds = 30
 "
 write prefect-store "postgresql+asyncpg://prefect:$(cat postgres-prefect)@postgres:5432/prefect"
 
