@@ -166,6 +166,7 @@ def certificate(
     Example: lethe audit certificate req-0123456789ab
     """
     from cli.output import note
+    from lethe.logs import trail
     from tasks.certificates import certificate_of
     from tasks.receipts import record_of
 
@@ -174,6 +175,8 @@ def certificate(
         page = certificate_of(settings, statement, kept, entry.id)
     path = out_file or Path(f"{request}.html")
     _write(path, page.encode())
+    ids = {"request_id": entry.id, "statement": kept.digest}
+    trail.info("A certificate was written", extra=ids)
     note(f"Wrote {path}.")
 
 

@@ -4,6 +4,7 @@ import os
 import warnings
 from pathlib import Path
 
+from lethe.logs import configure
 from lethe.settings import Settings
 
 
@@ -26,6 +27,7 @@ def prepare_environment(settings: Settings, *, verbose: bool = False) -> None:
         os.environ.setdefault(name, value)
     # Prefect's server does not start without the folder of its database.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    configure(settings)
     if not verbose:
         # Deprecations inside other people's packages are for us to read, not for users.
         warnings.simplefilter("ignore")

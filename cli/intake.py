@@ -28,6 +28,7 @@ def intake(
     from cli.environment import prepare_environment
     from cli.output import note
     from lethe.deletion.intake.serve import serve
+    from lethe.logs import configure
     from lethe.settings import load_settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -36,6 +37,7 @@ def intake(
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lethe.intake.access").setLevel(logging.INFO if verbose else logging.WARNING)
     settings = load_settings()
+    configure(settings)
     changed = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     listening = settings.intake.model_copy(update=changed)
     settings = settings.model_copy(update={"intake": listening})

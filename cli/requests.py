@@ -361,11 +361,13 @@ def _open() -> Any:
     from lethe.deletion.ledger.ledger import open_ledger
     from lethe.deletion.policy.load import load_policy
     from lethe.keys import record_key
+    from lethe.logs import configure
     from lethe.settings import load_settings
 
     @contextmanager
     def opened() -> Any:
         settings = load_settings()
+        configure(settings)
         policy = load_policy(settings.policy_file, settings)
         ledger: Ledger
         with open_ledger(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from lethe.deletion.answers.errors import SendError
 from lethe.deletion.ledger.types import Letter
+from lethe.logs import trail
 from lethe.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,11 +42,17 @@ def trigger_sender(settings: Settings) -> Callable[[Letter], None]:
     It raises `SendError` where no run was made: no server is set, it does not answer, or it has no
     such deployment. All of these are the same for every letter, so the error says `down`.
     """
-    return lambda letter: ensure_run(settings, letter.key)
+
+    def send(letter: Letter) -> None:
+        run = ensure_run(settings, letter.key)
+        ids = {"request_id": letter.request_id, "flow_run_id": run}
+        trail.info("A run is going to take it up", extra=ids)
+
+    return send
 
 
-def ensure_run(settings: Settings, key: str) -> None:
-    """Make sure that a run is going to look at the ledger.
+def ensure_run(settings: Settings, key: str) -> str:
+    """Make sure that a run is going to look at the ledger; the run's id.
 
     Args:
         settings: `intake.deployment` names what is run.
@@ -71,7 +78,7 @@ def ensure_run(settings: Settings, key: str) -> None:
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
             get_client(sync_client=True, httpx_settings={"timeout": SECONDS_PER_CALL}) as client,
         ):
-            _patiently(lambda: _ensure_run(client, name, key))
+            return _patiently(lambda: _ensure_run(client, name, key))
     except ObjectNotFound:
         raise SendError(f"Prefect has no deployment {name}", down=True) from None
     except PrefectHTTPStatusError as error:
@@ -81,7 +88,7 @@ def ensure_run(settings: Settings, key: str) -> None:
         raise SendError(what, down=True) from None
 
 
-def _patiently(call: Callable[[], None]) -> None:
+def _patiently(call: Callable[[], str]) -> str:
     """Call, and again after each pause while the server is busy; what it does is idempotent."""
     from prefect.exceptions import PrefectHTTPStatusError
 
@@ -95,15 +102,18 @@ def _patiently(call: Callable[[], None]) -> None:
     return call()
 
 
-def _ensure_run(client: "SyncPrefectClient", name: str, key: str) -> None:
+def _ensure_run(client: "SyncPrefectClient", name: str, key: str) -> str:
     """Make a run of the deployment with this idempotency key, unless one waits that will do."""
     deployment = client.read_deployment_by_name(name)
-    if not _one_waits(client, deployment.id):
-        client.create_flow_run_from_deployment(deployment.id, idempotency_key=key, tags=[TAG])
+    waits = _one_that_waits(client, deployment.id)
+    if waits is not None:
+        return waits
+    made = client.create_flow_run_from_deployment(deployment.id, idempotency_key=key, tags=[TAG])
+    return str(made.id)
 
 
-def _one_waits(client: "SyncPrefectClient", deployment_id: "UUID") -> bool:
-    """Whether a run for at-once requests was made that has not begun: it will see this one too."""
+def _one_that_waits(client: "SyncPrefectClient", deployment_id: "UUID") -> str | None:
+    """A run for at-once requests that was made and has not begun: it will see this one too."""
     from prefect.client.schemas.filters import (
         DeploymentFilter,
         DeploymentFilterId,
@@ -126,8 +136,10 @@ def _one_waits(client: "SyncPrefectClient", deployment_id: "UUID") -> bool:
         sort=FlowRunSort.EXPECTED_START_TIME_DESC,
     )
     since = datetime.now(UTC) - START
-    return any(
-        run.state is not None
-        and (run.state.type is StateType.SCHEDULED or run.state.timestamp > since)
+    good = (
+        str(run.id)
         for run in waiting
+        if run.state is not None
+        and (run.state.type is StateType.SCHEDULED or run.state.timestamp > since)
     )
+    return next(good, None)

@@ -35,6 +35,7 @@ from lethe.settings_sections import (
     EvaluationSettings,
     IntakeSettings,
     LedgerSettings,
+    LogSettings,
     MlflowSettings,
     ModelSettings,
     PolicySettings,
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = PolicySettings()
     intake: IntakeSettings = IntakeSettings()
     audit: AuditSettings = AuditSettings()
+    logs: LogSettings = LogSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -149,6 +149,10 @@ class IntakeSettings(_Section):
     public_url: str | None = Field(
         default=None, description="address under which people reach it, for links in answers"
     )
+    tls_certificate: SettingPath | None = Field(
+        default=None, description="certificate chain in PEM; with it the service speaks TLS itself"
+    )
+    tls_key: SettingPath | None = Field(default=None, description="its private key in PEM")
     body_limit_kib: int = Field(default=1024, ge=1, description="largest ticket that is read")
     tolerance_seconds: int = Field(
         default=300, ge=1, description="age at which a signed timestamp is too old"
@@ -156,6 +160,14 @@ class IntakeSettings(_Section):
     deployment: str = Field(
         default="deletion-requests/on-demand",
         description="Prefect deployment that a request to be carried out at once starts",
+    )
+
+
+class LogSettings(_Section):
+    """How log lines are written."""
+
+    format: Literal["text", "json"] = Field(
+        default="text", description="json: one object a line, with the ids of what it is about"
     )
 
 

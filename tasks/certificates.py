@@ -7,6 +7,7 @@ from lethe.audit.certified import FOLDER, page_of, pages
 from lethe.audit.statement import Statement
 from lethe.deletion.ledger.statements import Kept
 from lethe.deletion.ledger.types import Batch
+from lethe.logs import trail
 from lethe.settings import Settings
 
 
@@ -40,3 +41,5 @@ def write_certificates(settings: Settings, statement: Statement, kept: Kept, fol
     for request_id, path in pages(statement.predicate).items():
         page = certificate_of(settings, statement, kept, request_id)
         (folder / path).write_text(page, encoding="utf-8")
+        ids = {"request_id": request_id, "statement": kept.digest}
+        trail.info("A certificate was written", extra=ids)

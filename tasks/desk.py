@@ -15,6 +15,7 @@ from lethe.deletion.ledger.ledger import Ledger, open_ledger
 from lethe.deletion.policy.load import load_policy
 from lethe.deletion.policy.model import Policy
 from lethe.keys import record_key
+from lethe.logs import bound, configure
 from lethe.settings import Settings
 
 FOLDER = "workers"
@@ -65,8 +66,19 @@ def open_desk(settings: Settings) -> Iterator[Desk]:
         key=record_key(settings.record_key_file),
         announce=announcer(policy, settings),
     )
-    with ledger, _named(settings.state / FOLDER) as worker:
+    configure(settings)
+    with ledger, _named(settings.state / FOLDER) as worker, bound(**_run_ids()):
         yield Desk(settings, policy, ledger, worker)
+
+
+def _run_ids() -> dict[str, str]:
+    """The ids that log lines carry inside a flow run; none outside."""
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return {}
+    return {"flow_run_id": str(context.flow_run.id)}
 
 
 @contextmanager

@@ -7,9 +7,12 @@ from contextlib import contextmanager, suppress
 from lethe.deletion.ledger.errors import LeaseLostError, LedgerUnavailableError
 from lethe.deletion.ledger.types import Batch
 from lethe.errors import LetheError
+from lethe.logs import bound
 from tasks.desk import Desk
 
 RENEWALS_PER_LEASE = 4
+# Of a larger batch, log lines carry the batch's id alone.
+MOST_IDS = 20
 
 
 @contextmanager
@@ -33,7 +36,8 @@ def leased(desk: Desk, batch: Batch) -> Iterator[None]:
     heartbeat = threading.Thread(target=renew, name="lethe-lease", daemon=True)
     heartbeat.start()
     try:
-        yield
+        with bound(**_ids(batch)):
+            yield
     except LetheError:
         counted = False
         raise
@@ -42,3 +46,10 @@ def leased(desk: Desk, batch: Batch) -> Iterator[None]:
         heartbeat.join()
         with suppress(LeaseLostError, LedgerUnavailableError):
             desk.ledger.surrender(batch, counted=counted)
+
+
+def _ids(batch: Batch) -> dict[str, object]:
+    """The ids that log lines about a batch carry."""
+    named = [entry.id for entry in batch.entries]
+    few = {"request_ids": named} if len(named) <= MOST_IDS else {}
+    return {"batch_id": batch.id, "model": batch.model, **few}

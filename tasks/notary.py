@@ -32,6 +32,7 @@ from lethe.audit.predicate import Place
 from lethe.audit.statement import Statement, canonical_bytes, digest
 from lethe.deletion.ledger.ledger import Ledger
 from lethe.deletion.ledger.statements import Kept
+from lethe.logs import trail
 from lethe.settings import Settings
 
 LOG: Final = "statements.jsonl"
@@ -63,6 +64,11 @@ class Notary:
                 faster, with the next place.
         """
         kept = self.ledger.statements.append(work, lambda last: self._next(last, run_id, build))
+        trail.info(
+            "A record was signed: number %d",
+            kept.sequence,
+            extra={"statement": kept.digest, "mlflow_run_id": run_id, "key_id": kept.key_id},
+        )
         self.publish()
         return kept
 

@@ -66,11 +66,14 @@ def scratch(tmp_path, monkeypatch):
 @pytest.fixture
 def log_file(tmp_path):
     """Everything that any library logs, at DEBUG, also what Prefect keeps to itself."""
+    from lethe.logs import json_formatter
+
     path = tmp_path / "debug.log"
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(json_formatter())  # with all that is given beside a message
     changed = [logging.getLogger(name) for name in ("", "prefect", "prefect.flow_runs", "lethe")]
     changed += [logging.getLogger(name) for name in ("prefect.task_runs", "sqlalchemy", "mlflow")]
+    changed += [logging.getLogger("lethe.trail")]
     levels = [logger.level for logger in changed]
     for logger in changed:
         logger.setLevel(logging.DEBUG)

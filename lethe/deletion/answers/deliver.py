@@ -38,6 +38,7 @@ from lethe.deletion.ledger.ledger import Ledger
 from lethe.deletion.ledger.types import Letter
 from lethe.deletion.policy.model import Policy
 from lethe.keys import record_key
+from lethe.logs import trail
 from lethe.settings import Settings
 
 Sender = Callable[[Letter], None]
@@ -217,6 +218,11 @@ def _send_group(
         problem = down or _try(ledger, senders[letter.kind], letter)
         if problem is None:
             ledger.sent(letter)
+            trail.info(
+                "A letter was sent: %s",
+                letter.kind,
+                extra={"request_id": letter.request_id, "letter": letter.kind},
+            )
             total += Delivered(sent=letter.kind != "duplicates")
             continue
         total += _put_back(ledger, letter, problem, rules)

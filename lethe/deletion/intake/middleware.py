@@ -5,6 +5,7 @@ as it was sent and no query: ids and worse stand there.
 """
 
 import logging
+import secrets
 import time
 
 from fastapi.routing import APIRoute
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lethe.deletion.intake.errors import incident
 from lethe.deletion.intake.metrics import Metrics
+from lethe.logs import bound
 
 access = logging.getLogger("lethe.intake.access")
 
@@ -46,6 +48,7 @@ class Around:
             return
         started = time.perf_counter()
         status = 0
+        number = secrets.token_hex(8)  # ours; what a sender calls its request may be anything
 
         async def with_headers(message: Message) -> None:
             nonlocal status
@@ -54,16 +57,18 @@ class Around:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                headers["X-Request-Id"] = number
             await send(message)
 
-        try:
-            await self.app(scope, receive, with_headers)
-        except Exception as error:  # noqa: BLE001 (nothing else catches it, and the log must not quote it)
-            answer = incident(error)
-            if not status:
-                await answer(scope, receive, with_headers)
-        finally:
-            self._note(scope, status, time.perf_counter() - started)
+        with bound(http_request_id=number):
+            try:
+                await self.app(scope, receive, with_headers)
+            except Exception as error:  # noqa: BLE001 (nothing else catches it, and the log must not quote it)
+                answer = incident(error)
+                if not status:
+                    await answer(scope, receive, with_headers)
+            finally:
+                self._note(scope, status, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")

@@ -4,6 +4,7 @@ Authenticate, read, judge (`lethe.deletion.tickets`), commit (`writer`), count. 
 becomes a problem that says no more to a stranger than that he is one.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,6 +26,7 @@ from lethe.deletion.tickets.errors import (
     WhyNot,
 )
 from lethe.deletion.tickets.receive import receive
+from lethe.logs import own_id, trail
 
 # Reading a body above this takes long enough to keep other senders waiting.
 _LARGE_BYTES = 64 * 1024
@@ -89,9 +91,24 @@ async def keep(service: Service, arrival: Arrival) -> Receipt:
         service.metrics.refused(arrival.source, service.sources, "ledger_unavailable")
         raise unavailable() from None
     service.metrics.arrived(arrival.source, receipt.reception.value)
+    _tell(arrival, receipt)
     if receipt.reception in {Reception.FILED, Reception.CANCELLED}:
         service.wake()
     return receipt
+
+
+def _tell(arrival: Arrival, receipt: Receipt) -> None:
+    """A line that ties the HTTP request, the delivery and the ticket to the deletion request."""
+    if trail.isEnabledFor(logging.INFO):
+        ids = {
+            "request_id": receipt.request_id,
+            "reception": receipt.reception.value,
+            "source": arrival.source,
+            "ticket": arrival.ticket,
+            "delivery": own_id(arrival.delivery_id),
+        }
+        known = {name: value for name, value in ids.items() if value is not None}
+        trail.info("A delivery was kept: %s", receipt.reception, extra=known)
 
 
 async def _receive(service: Service, source: str, delivery: Delivery) -> Arrival:

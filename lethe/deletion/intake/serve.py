@@ -7,6 +7,7 @@ the ledger closed. SIGKILL at any moment loses nothing that was answered with 20
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -47,6 +48,7 @@ def serve(
     from lethe.deletion.ledger.ledger import open_ledger
     from lethe.keys import record_key
 
+    _check_tls(settings)
     policy = LivePolicy(settings)
     listener = _listen(settings.intake.host, settings.intake.port)
     closing = Event()
@@ -65,7 +67,8 @@ def serve(
             deliver(ledger, policy(), settings, worker=worker, senders=senders, closing=closing)
 
         app = create_app(ledger, policy, settings, deliver=send, closing=closing)
-        for line in introduction(policy(), listener.getsockname(), datetime.now(UTC)):
+        tls = settings.intake.tls_certificate is not None
+        for line in introduction(policy(), listener.getsockname(), datetime.now(UTC), tls=tls):
             tell(line)
         config = uvicorn.Config(
             app,
@@ -74,6 +77,8 @@ def serve(
             server_header=False,
             proxy_headers=False,
             ws="none",
+            ssl_certfile=settings.intake.tls_certificate,
+            ssl_keyfile=settings.intake.tls_key,
             lifespan="on",
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
         )
@@ -91,10 +96,33 @@ def _end(_signal: int, _frame: object) -> None:
     raise _Ended
 
 
-def introduction(policy: Policy, address: tuple[Any, ...], now: datetime) -> list[str]:
+def _check_tls(settings: Settings) -> None:
+    """Refuse a certificate without its key, or one of them that cannot be read."""
+    pair = (settings.intake.tls_certificate, settings.intake.tls_key)
+    if pair == (None, None):
+        return
+    problem = "one is set without the other"
+    if None not in pair:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*map(str, pair))
+        except OSError as error:  # an SSLError is one
+            problem = str(error)
+        else:
+            return
+    raise SettingsError(
+        f"intake.tls_certificate and intake.tls_key cannot be used: {problem}. Nothing was "
+        f"started. Name both files, in PEM, or none."
+    )
+
+
+def introduction(
+    policy: Policy, address: tuple[Any, ...], now: datetime, *, tls: bool = False
+) -> list[str]:
     """What the service says when it starts: where it listens, what from, and what cannot work."""
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    lines = [f"Lethe intake: http://{host}:{address[1]}, policy {policy.label}"]
+    lines = [
+        f"Lethe intake: {'https' if tls else 'http'}://{host}:{address[1]}, policy {policy.label}"
+    ]
     lines += [
         f"  POST {_PATHS.get(source.kind, '/webhooks/{}').format(name)} ({source.kind})"
         for name, source in sorted(policy.sources.items())

@@ -91,8 +91,10 @@ def write_moves(tx: Transaction, lines: Iterable[tuple[str, Move]]) -> None:
 
 def tell(tx: Transaction, told: Iterable[tuple[Entry, Move]]) -> None:
     """Announce moves and owe the letters that come of it."""
+    made = list(told)
+    tx.moved.extend(made)
     if tx.announce is not None:
-        letters = [letter for entry, line in told for letter in tx.announce(entry, line)]
+        letters = [letter for entry, line in made for letter in tx.announce(entry, line)]
         if letters:
             outbox.enqueue(tx, letters)
 

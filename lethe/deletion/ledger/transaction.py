@@ -1,8 +1,9 @@
 """What the parts of the ledger share while one transaction lasts."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -14,6 +15,7 @@ from lethe.deletion.ledger.types import Entry, Letter, Move
 from lethe.deletion.request import ActorName
 from lethe.deletion.vault import Vault
 from lethe.errors import RequestError
+from lethe.logs import trail
 
 Announce = Callable[[Entry, Move], Sequence[Letter]]
 P = ParamSpec("P")
@@ -28,13 +30,15 @@ _ACTOR: TypeAdapter[str] = TypeAdapter(ActorName)
 class Transaction:
     """A connection inside a transaction, and what goes with it.
 
-    `now` was read after the writer's turn had come, so no waiting makes a lease look longer.
+    `moved` are the moves that it makes, for the log once they are committed. `now` was read after
+    the writer's turn had come, so no waiting makes a lease look longer.
     """
 
     sql: Connection
     vault: Vault
     now: datetime
     announce: Announce | None = None
+    moved: list[tuple[Entry, Move]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,15 @@ class Transactions:
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As the only writer; nothing is kept if it raises."""
-        return self.database.write(lambda sql: work(self._begin(sql), *args, **kwargs))
+        begun: list[Transaction] = []
+
+        def run(sql: Connection) -> T:
+            begun.append(self._begin(sql))  # the last one is the one that was committed
+            return work(begun[-1], *args, **kwargs)
+
+        done = self.database.write(run)
+        _log(begun[-1].moved)
+        return done
 
     def read(
         self, work: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -60,6 +72,27 @@ class Transactions:
 
     def _begin(self, sql: Connection) -> Transaction:
         return Transaction(sql, self.vault, self.clock(), self.announce)
+
+
+def _log(moved: Sequence[tuple[Entry, Move]]) -> None:
+    """A line for each move: ids alone, neither the reason nor who made it."""
+    if not trail.isEnabledFor(logging.INFO):
+        return
+    for entry, move in moved:
+        facts = entry.facts
+        ids = {
+            "request_id": entry.id,
+            "before": move.before and str(move.before),
+            "after": str(move.after),
+            "source": entry.request.source,
+            "ticket": entry.request.ticket,
+            "batch_id": entry.batch_id,
+            "mlflow_run_id": facts.run_id,
+            "successor": facts.successor,
+            "statement": facts.statement,
+        }
+        known = {name: value for name, value in ids.items() if value is not None}
+        trail.info("%s is %s", entry.id, move.after, extra=known)
 
 
 def one_line(text: str | None) -> str | None:

@@ -45,6 +45,23 @@ def test_it_does_not_start_where_it_cannot_listen(settings):
         serve(settings.model_copy(update={"intake": taken}))
 
 
+def test_it_does_not_start_with_a_certificate_that_cannot_be_used(settings, tmp_path):
+    def listening(**changes):
+        return settings.model_copy(update={"intake": settings.intake.model_copy(update=changes)})
+
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    with pytest.raises(SettingsError, match="one is set without the other"):
+        serve(listening(tls_certificate=empty))
+    with pytest.raises(SettingsError, match="one is set without the other"):
+        serve(listening(tls_key=empty))
+    with pytest.raises(SettingsError, match="cannot be used"):
+        serve(listening(tls_certificate=empty, tls_key=empty))
+    with pytest.raises(SettingsError, match="No such file"):
+        serve(listening(tls_certificate=tmp_path / "nowhere", tls_key=empty))
+    assert not settings.state.exists()
+
+
 @pytest.mark.parametrize(
     ("host", "is_open"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("h", False)],  # noqa: S104
