@@ -1,9 +1,17 @@
-"""What all tests share: no telemetry, no state of the person who runs them."""
+"""What all tests share: no telemetry, no state of the person who runs them, a prepared project."""
 
+import contextlib
+import fcntl
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
@@ -11,6 +19,25 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["DVC_NO_ANALYTICS"] = "1"
 # The networks here are small; two processes beside each other are faster than two threads in one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MEMORY, ROOM = Path("/dev/shm"), 6 * 2**30  # noqa: S108 (pytest makes folders of its own there)
+
+
+def _keep_temporary_files_in_memory():
+    """Where there is room: a commit of SQLite waits 20 ms for a disk, and a flow makes hundreds.
+
+    What is there after a process was killed does not depend on it: no test cuts the power.
+    """
+    with contextlib.suppress(OSError):  # another system than Linux
+        known = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = os.statvfs(MEMORY)
+        room = min(int(known["MemAvailable"].split()[0]) * 1024, free.f_bavail * free.f_frsize)
+        if room > ROOM and not free.f_flag & os.ST_NOEXEC and os.access(MEMORY, os.W_OK):
+            os.environ.setdefault("TMPDIR", str(MEMORY))
+            tempfile.tempdir = None
+
+
+_keep_temporary_files_in_memory()
 
 MIRROR = "LETHE_DATA__MIRROR"
 _MIRROR_FOLDER = os.environ.get(MIRROR)
@@ -69,6 +96,48 @@ def prefect_server():
     still = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
     with prefect_test_harness(server_startup_timeout=120), still:
         yield PREFECT_API_URL.value()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Makes a folder once for all the processes that share the tests among them; its path."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name, make):
+        made, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)  # left by one that failed
+                make(made)
+                done.touch()
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def seed_project(made_once):
+    """A committed project with the digits data set pushed to its DVC remote; to be copied."""
+    return made_once("seed-project", _make_project)
+
+
+def _make_project(folder):
+    from lethe.data.prepare import ensure_prepared
+
+    shutil.copytree(ROOT / "lethe", folder / "lethe", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    for name in ("dvc.yaml", "dvc.lock", "params.yaml", ".gitignore", ".dvcignore"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "data").mkdir()
+    shutil.copy(ROOT / "data" / ".gitignore", folder / "data" / ".gitignore")
+    git = ("git", "-c", "user.name=Tests", "-c", "user.email=tests@example.org")
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "A project"]):
+        subprocess.run([*git, *words], cwd=folder, check=True, capture_output=True)
+    with contextlib.chdir(folder):
+        ensure_prepared("digits", root=folder, home=folder / ".lethe")
 
 
 @pytest.fixture

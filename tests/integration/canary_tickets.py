@@ -103,6 +103,7 @@ class Canaries:
     """
 
     def __init__(self):
+        self.since = time.time()
         self.what, self.coded, self.digests = {}, {}, {}
 
     def plant(self, what):

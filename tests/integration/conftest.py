@@ -1,67 +1,107 @@
 """A project of its own for the tests: git, DVC with digits, MLflow on SQLite, Prefect's server."""
 
 import contextlib
+import json
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def _git(*words, cwd):
-    identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    subprocess.run(["git", *identity, *words], cwd=cwd, check=True, capture_output=True)
+OFTEN_LEFT_OUT = frozenset({"pictures", "features"})
 
 
 @pytest.fixture(scope="session")
-def seed_project(tmp_path_factory):
-    """A committed project with the digits data set pushed to its DVC remote."""
-    from lethe.data.prepare import ensure_prepared
-
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "lethe", folder / "lethe", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    for name in ("dvc.yaml", "dvc.lock", "params.yaml", ".gitignore", ".dvcignore"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder / name)
-    (folder / "data").mkdir()
-    shutil.copy(ROOT / "data" / ".gitignore", folder / "data" / ".gitignore")
-    _git("init", "-q", "-b", "main", cwd=folder)
-    _git("add", "-A", cwd=folder)
-    _git("commit", "-q", "-m", "A project", cwd=folder)
-    with contextlib.chdir(folder):
-        ensure_prepared("digits", root=folder, home=folder / ".lethe")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def trained_project(seed_project, prefect_server):
+def trained_project(made_once, seed_project, prefect_server):
     """The same project after `lethe train digits`: digits/1 is registered as champion."""
     from flows.train import train
 
-    with contextlib.chdir(seed_project):
-        result = train("digits")
-    assert result.version == "digits/1"
-    return seed_project
+    def make(folder):
+        shutil.copytree(seed_project, folder, symlinks=True)
+        with contextlib.chdir(folder):
+            assert train("digits").version == "digits/1"
+
+    return made_once("trained-project", make)
 
 
 @pytest.fixture
-def project(trained_project, tmp_path, monkeypatch, request):
+def project(trained_project, enter, request):
     """A copy of the trained project for one test, which is the working folder.
 
     Flows draw no pictures and look at no hidden layers there, which takes most of their time,
     unless the test asks for them.
     """
-    if request.node.get_closest_marker("pictures") is None:
-        monkeypatch.setattr("tasks.report._pictures", lambda *_: [])
-    if request.node.get_closest_marker("features") is None:
-        monkeypatch.setenv("LETHE_EVALUATION__FEATURE_LEVEL", "false")
-    folder = tmp_path / "project"
-    shutil.copytree(trained_project, folder, symlinks=True)
-    _relocate(folder / ".lethe" / "mlflow.db", trained_project, folder)
-    monkeypatch.chdir(folder)
+    wanted = {marker.name for marker in request.node.iter_markers()}
+    return enter(trained_project, leave_out=OFTEN_LEFT_OUT - wanted)
+
+
+@pytest.fixture(scope="session")
+def prepared(made_once, trained_project):
+    """Does once, in a copy of the trained project, what several tests begin with.
+
+    Gives the project and what `work()` returned, which must be JSON.
+    """
+
+    def make(name, work):
+        def in_copy(folder):
+            project = _copy(trained_project, folder / "project")
+            with pytest.MonkeyPatch.context() as patch, contextlib.chdir(project):
+                _leave_out(patch, OFTEN_LEFT_OUT)
+                (folder / "result.json").write_text(json.dumps(work()))
+
+        folder = made_once(name, in_copy)
+        return folder / "project", json.loads((folder / "result.json").read_text())
+
+    return make
+
+
+@pytest.fixture
+def enter(tmp_path, monkeypatch):
+    """Copies a project for one test and makes the copy the working folder."""
+
+    def copy(project, leave_out=OFTEN_LEFT_OUT):
+        _leave_out(monkeypatch, leave_out)
+        folder = _copy(project, tmp_path / "project")
+        monkeypatch.chdir(folder)
+        return folder
+
+    return copy
+
+
+@pytest.fixture
+def forgotten(prepared, enter):
+    """What two flows gave in a copy of their project: digits/2 forgot class 3, digits/3 class 5."""
+    from tasks.results import UnlearnResult
+
+    project, results = prepared("forgotten", _forget_two)
+    enter(project)
+    return [UnlearnResult.model_validate(one) for one in results]
+
+
+def _forget_two():
+    from flows.unlearn import unlearn
+    from lethe.data.forget_spec import ForgetSpec
+    from lethe.data.selection import Selection
+    from lethe.deletion.request import DeletionRequest
+    from lethe.settings import load_settings
+    from tasks.one_request import file_request
+
+    def forget(label):
+        spec = ForgetSpec(dataset="data/digits", selection=Selection(classes=(label,)))
+        request = DeletionRequest(model="digits@champion", forget=spec)
+        return unlearn(file_request(load_settings(), request).id)
+
+    return [forget(label).model_dump(mode="json") for label in ("3", "5")]
+
+
+def _leave_out(patch, names):
+    if "pictures" in names:
+        patch.setattr("tasks.report._pictures", lambda *_: [])
+    if "features" in names:
+        patch.setenv("LETHE_EVALUATION__FEATURE_LEVEL", "false")
+
+
+def _copy(project, folder):
+    shutil.copytree(project, folder, symlinks=True)
+    _relocate(folder / ".lethe" / "mlflow.db", project, folder)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from functools import partial
 
 import mlflow
 import numpy as np
@@ -46,6 +47,14 @@ def their_package(tmp_path, monkeypatch):
     yield "their_digits.net:Perceptron"
     for name in [name for name in sys.modules if name.startswith("their_digits")]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def theirs(prepared, enter, their_package):
+    """Their network is registered as theirs/1, in the working folder; what makes it."""
+    project, _ = prepared("theirs", partial(log_theirs, their_package, "pt2"))
+    enter(project)
+    return their_package
 
 
 def log_theirs(factory, serialization_format, **more):
@@ -100,10 +109,9 @@ def served():
     return answers.argmax(1), batch.y.numpy()
 
 
-def test_a_plain_model_is_adopted_unlearned_and_served_again(project, their_package, monkeypatch):
+def test_a_plain_model_is_adopted_unlearned_and_served_again(theirs, monkeypatch):
     from flows.unlearn import unlearn
 
-    log_theirs(their_package, "pt2")
     settings = load_settings()
     client = connect(settings)
     answers, labels = served()
@@ -111,7 +119,7 @@ def test_a_plain_model_is_adopted_unlearned_and_served_again(project, their_pack
     with pytest.raises(ModelError, match="lethe model adopt theirs/1"):
         pull_version(client, "theirs@champion", settings)
 
-    architecture = Architecture(factory=their_package, kwargs={"hidden": 96})
+    architecture = Architecture(factory=theirs, kwargs={"hidden": 96})
     with pytest.raises(ModelError, match="LETHE_MODELS__FACTORIES"):
         adopt_version(client, "theirs@champion", architecture, CLASSES, settings)
     monkeypatch.setenv("LETHE_MODELS__FACTORIES", '["their_digits"]')
@@ -149,21 +157,18 @@ def test_a_pickle_is_refused_unless_it_is_allowed(project, their_package, monkey
         ({"hidden": 96}, CLASSES[:9], "9 class names"),
     ],
 )
-def test_the_wrong_pairing_registers_nothing(
-    project, their_package, monkeypatch, kwargs, classes, message
-):
-    log_theirs(their_package, "pt2")
+def test_the_wrong_pairing_registers_nothing(theirs, monkeypatch, kwargs, classes, message):
     monkeypatch.setenv("LETHE_MODELS__FACTORIES", '["their_digits"]')
     settings = load_settings()
-    architecture = Architecture(factory=their_package, kwargs=kwargs)
+    architecture = Architecture(factory=theirs, kwargs=kwargs)
     with pytest.raises(ModelError, match=message):
         adopt_version(connect(settings), "theirs/1", architecture, classes, settings)
     assert len(connect(settings).search_model_versions("name = 'theirs'")) == 1
 
 
-def test_other_weights_of_the_same_shape_are_noticed(project, their_package, monkeypatch):
+@pytest.mark.usefixtures("theirs")
+def test_other_weights_of_the_same_shape_are_noticed(monkeypatch):
     """A factory whose forward differs fits the weights but answers otherwise."""
-    log_theirs(their_package, "pt2")
     import their_digits.net
 
     class Twisted(their_digits.net.Perceptron):

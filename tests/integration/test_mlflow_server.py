@@ -61,12 +61,10 @@ def _wait(address, server):
     pytest.fail("the MLflow server did not answer within two minutes")
 
 
-def test_train_and_unlearn_through_a_server(
-    seed_project, prefect_server, mlflow_server, tmp_path, monkeypatch
-):
+@pytest.mark.pictures
+def test_train_and_unlearn_through_a_server(project, mlflow_server, tmp_path, monkeypatch):
     from cli.summary import summary_of
 
-    monkeypatch.chdir(seed_project)
     monkeypatch.setenv("LETHE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("LETHE_MLFLOW__TRACKING_URI", mlflow_server)
     settings = load_settings()

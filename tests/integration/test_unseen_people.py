@@ -1,11 +1,11 @@
 """People's losses with networks that never saw them: made by training, used, and taken out."""
 
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import yaml
+from dvc.repo import Repo
 
 from flows.train import train
 from lethe.data.digest import subject_fingerprint
@@ -56,11 +56,9 @@ def add_people(project):
     }
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     who = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    for words in (
-        [sys.executable, "-m", "dvc", "add", "-q", "data/people"],
-        ["git", "add", "-A"],
-        ["git", *who, "commit", "-q", "-m", "People"],
-    ):
+    with Repo(str(project)) as repo:
+        repo.add(str(project / "data" / "people"))
+    for words in (["git", "add", "-A"], ["git", *who, "commit", "-q", "-m", "People"]):
         subprocess.run(words, cwd=project, check=True, capture_output=True)
 
 
