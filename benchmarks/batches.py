@@ -19,6 +19,7 @@ makes more or fewer than one successor, when a request lacks an outcome, or when
 import argparse
 import contextlib
 import json
+import logging
 import os
 import platform
 import shutil
@@ -157,6 +158,7 @@ def prepare(folder: Path) -> None:
 def make_project(folder: Path, identities: int, rows: int) -> Path:
     """A project with `identities` registered as champion; `rows` training rows per identity."""
     import yaml
+    from dvc.repo import Repo
 
     from lethe.data.parquet import write_dataset
 
@@ -171,20 +173,21 @@ def make_project(folder: Path, identities: int, rows: int) -> Path:
     params = {"train": {"identities": recipe}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     (folder / ".gitignore").write_text(".lethe/\n", encoding="utf-8")
-    dvc = [sys.executable, "-m", "dvc"]
-    for command in (
-        ["git", "init", "-q", "-b", "main", "."],
-        ["git", "config", "user.email", "benchmark@example.org"],
-        ["git", "config", "user.name", "benchmark"],
-        [*dvc, "init", "-q"],
-        [*dvc, "config", "core.analytics", "false"],
-        [*dvc, "remote", "add", "-q", "-d", "local", str(folder / ".lethe" / "dvc-remote")],
-        [*dvc, "add", "-q", "data/identities"],
-        [*dvc, "push", "-q"],
-        ["git", "add", "-A"],
-        ["git", "commit", "-q", "-m", "data"],
-    ):
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    git = ["git", "-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org"]
+    subprocess.run([*git, "init", "-q", "-b", "main", "."], cwd=folder, check=True)
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    Repo.init(str(folder)).close()
+    remote = folder / ".lethe" / "dvc-remote"
+    (folder / ".dvc" / "config").write_text(
+        f"[core]\n    analytics = false\n    remote = local\n"
+        f"['remote \"local\"']\n    url = {remote}\n",
+        encoding="utf-8",
+    )
+    with Repo(str(folder)) as repo:
+        repo.add(str(folder / "data" / "identities"))
+        repo.push()
+    for words in (["add", "-A"], ["commit", "-q", "-m", "data"]):
+        subprocess.run([*git, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     from flows.train import train
 
     with contextlib.chdir(folder):

@@ -9,6 +9,7 @@ the peak lies more than the budget above the warm-up.
 
 import argparse
 import json
+import logging
 import resource
 import subprocess
 import sys
@@ -28,6 +29,8 @@ CLASSES = ("a", "b", "c")
 
 def make_repository(root: Path, selected_mib: int) -> None:
     """A data set `data/large` whose class "a" is that large, and a tiny `data/tiny`."""
+    from dvc.repo import Repo
+
     from lethe.data.info import DatasetInfo
     from lethe.data.parquet import write_parquet
 
@@ -47,17 +50,13 @@ def make_repository(root: Path, selected_mib: int) -> None:
         folder = root / "data" / name
         folder.mkdir(parents=True)
         write_parquet(folder / "train.parquet", info, _blocks(count))
-    for command in (
-        ["git", "init", "-q", "."],
-        ["git", "config", "user.email", "benchmark@example.com"],
-        ["git", "config", "user.name", "benchmark"],
-        [sys.executable, "-m", "dvc", "init", "-q"],
-        [sys.executable, "-m", "dvc", "config", "core.analytics", "false"],
-        [sys.executable, "-m", "dvc", "add", "-q", "data/large", "data/tiny"],
-        ["git", "add", "-A"],
-        ["git", "commit", "-q", "-m", "data"],
-    ):
-        subprocess.run(command, cwd=root, check=True)
+    git = ["git", "-c", "user.name=benchmark", "-c", "user.email=benchmark@example.com"]
+    subprocess.run([*git, "init", "-q", "."], cwd=root, check=True)
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # what is printed here is JSON
+    with Repo.init(str(root)) as repo:
+        repo.add([str(root / "data" / name) for name in ("large", "tiny")])
+    for words in (["add", "-A"], ["commit", "-q", "-m", "data"]):
+        subprocess.run([*git, *words], cwd=root, check=True)
 
 
 def _blocks(selected: int) -> "Iterator[Block]":

@@ -1,7 +1,7 @@
 """The story of the project: an issue is labelled, and a model that forgot is served, unattended.
 
-A real Prefect server and worker, `lethe intake` and `lethe requests` as processes of their own, in
-a project made from this checkout; only GitHub is a stand-in.
+A real Prefect server and worker and `lethe intake` as processes of their own, in a project made
+from this checkout; only GitHub is a stand-in. What a person types in between runs in this process.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PACKAGES = ("lethe", "flows", "tasks", "model_registry", "cli")
-FILES = ("dvc.yaml", "dvc.lock", "params.yaml", "pyproject.toml", "prefect.yaml", ".gitignore")
+FILES = ("pyproject.toml", "prefect.yaml")
 SECRETS = {name: f"{name.lower()}-{'0' * 32}" for name in ("HOOK_SECRET", "HUB_TOKEN", "DPO_TOKEN")}
 PATIENCE = 600  # seconds; an edit takes ten of them on a machine that has nothing else to do
 
@@ -125,8 +125,8 @@ def serving(github):
 class Project:
     """A project's folder and what is typed in it."""
 
-    def __init__(self, folder, prefect_server):
-        self.folder = folder
+    def __init__(self, folder, prefect_server, lethe):
+        self.folder, self.in_process = folder, lethe
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("LETHE_", "PREFECT_"))}
         self.environment = clean | SECRETS
         self.environment |= {
@@ -140,7 +140,7 @@ class Project:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
 
-    def type(self, command, *words, code=0):
+    def type(self, command, *words):
         done = subprocess.run(
             [BIN / command, *words],
             cwd=self.folder,
@@ -150,11 +150,12 @@ class Project:
             check=False,
             timeout=PATIENCE,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
 
-    def lethe(self, *words, code=0):
-        return self.type("lethe", *words, code=code)
+    def lethe(self, *words):
+        code, out, err = self.in_process(*words)
+        assert code == 0, out + err
+        return out
 
     def json(self, *words):
         return json.loads(self.lethe(*words, "--json"))
@@ -199,21 +200,22 @@ class Project:
             reader.join(10)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory, prefect_server):
-    """A project with digits/1 as its champion."""
-    folder = tmp_path_factory.mktemp("story") / "project"
-    clutter = shutil.ignore_patterns("__pycache__", "cache", "tmp")
-    for name in (*PACKAGES, ".dvc"):
-        shutil.copytree(ROOT / name, folder / name, ignore=clutter)
+@pytest.fixture
+def project(seed_project, tmp_path, prefect_server, lethe, monkeypatch):
+    """A project with digits/1 as its champion, which is the working folder."""
+    folder = shutil.copytree(seed_project, tmp_path / "project", symlinks=True)
+    for name in PACKAGES:
+        clutter = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=clutter, dirs_exist_ok=True)
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
-    (folder / "data").mkdir()
-    shutil.copy(ROOT / "data" / ".gitignore", folder / "data" / ".gitignore")
     identity = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org"]
-    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "A project"]):
+    for words in (["add", "-A"], ["commit", "-q", "-m", "Its packages"]):
         subprocess.run(["git", *identity, *words], cwd=folder, check=True)
-    made = Project(folder, prefect_server)
+    monkeypatch.chdir(folder)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    made = Project(folder, prefect_server, lethe)
     made.lethe("data", "prepare", "digits")
     made.lethe("train", "digits")
     return made

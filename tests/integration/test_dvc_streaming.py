@@ -15,7 +15,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("flags", [["--read-only"], []], ids=["read", "pte"])
+# PTE reads them too.
+@pytest.mark.parametrize(
+    "flags", [pytest.param(["--read-only"], marks=pytest.mark.exhaustive), []], ids=["read", "pte"]
+)
 def test_a_forget_set_ten_times_the_budget_stays_within_it(flags):
     command = [sys.executable, str(BENCHMARK), "--budget-mib", "24", "--selected-mib", "240"]
     done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False)

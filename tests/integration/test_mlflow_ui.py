@@ -47,7 +47,8 @@ def ui(result, project):
     """The address of `lethe ui`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # One process of MLflow's four is enough for one browser.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_WORKERS": "1"}
     command = [*LETHE, "ui", "--port", str(port)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, cwd=project, env=environment, **quiet) as server:

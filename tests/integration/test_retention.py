@@ -1,6 +1,7 @@
 """After what requests selected is no longer kept: later edits, comparisons and receipts say so."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from dateutil.relativedelta import relativedelta
@@ -34,9 +35,15 @@ ladder = [{method = "pte"}, {retrain = true}]
 
 
 @pytest.fixture
-def forgotten(project):
+def forgotten(prepared, enter):
     """digits/2 forgot class 3, digits/3 two single rows; both requests are completed."""
-    (project / "policy.toml").write_text(POLICY)
+    project, ids = prepared("forgotten-by-policy", forget_both)
+    enter(project)
+    return ids
+
+
+def forget_both():
+    Path("policy.toml").write_text(POLICY)
     ids = []
     for selection in ({"classes": ("3",)}, {"samples": ("digits-0004", "digits-0000")}):
         ids.append(ask(**selection))
