@@ -12,9 +12,10 @@ from typing import Any
 from infra.stack.config import StackSettings, as_root
 from infra.stack.errors import StackError
 from infra.stack.secrets import ROLES, password_of, write_private
-from infra.stack.tls import libpq, server_files
+from infra.stack.tls import hba_file, libpq, postgres_has_tls, server_files
 
 DEBIAN = Path("/usr/lib/postgresql")
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # With TLS nobody talks to it otherwise.
 ONLY_TLS = "hostssl all all all scram-sha-256\n"
 DATABASES = {"lethe": "lethe", "mlflow": "mlflow", "mlflow_auth": "mlflow", "prefect": "prefect"}
@@ -77,23 +78,47 @@ def ensure_cluster(settings: StackSettings, credentials: Mapping[str, str]) -> N
 
 
 def ensure_postgres_tls(settings: StackSettings) -> None:
-    """Give PostgreSQL's account the servers' certificate and key, and let nobody in without TLS."""
+    """Give PostgreSQL's account the servers' certificate and key, and let nobody in without TLS.
+
+    The embedded package is built without TLS. On the loopback address it does without.
+
+    Raises:
+        StackError: if it is built so, and others are to reach it.
+    """
     if not settings.tls:
+        return
+    if not _has_tls(settings):
+        if settings.host not in LOOPBACK:
+            raise StackError(
+                f"PostgreSQL in {binaries(settings)} is built without TLS, and STACK_HOST is an "
+                f"address that others reach. Nothing was started. Name the folder of one that "
+                f"has it with STACK_POSTGRES_BIN, such as {DEBIAN}/NUMBER/bin."
+            )
         return
     account = _account(settings) if as_root() else None
     certificate, key = (Path(name).read_text(encoding="utf-8") for name in server_files(settings))
-    for name, text in (("server.crt", certificate), ("server.key", key), ("hba.conf", ONLY_TLS)):
-        file = settings.home / "postgres" / name
+    files = {"server.crt": certificate, "server.key": key, hba_file(settings).name: ONLY_TLS}
+    for name, text in files.items():
+        file = hba_file(settings).with_name(name)
         write_private(file, text)
         if account is not None:
             os.chown(file, account.pw_uid, account.pw_gid)
 
 
+def _has_tls(settings: StackSettings) -> bool:
+    """Whether the server was built with a library for TLS; it tells so without being started."""
+    words = ["-C", "ssl_library", "-D", str(settings.home / "postgres")]
+    done = subprocess.run(
+        [str(binaries(settings) / "postgres"), *words], capture_output=True, text=True, check=False
+    )
+    return bool(done.stdout.strip())
+
+
 def tls_options(settings: StackSettings) -> tuple[str, ...]:
     """Options of the server for what is above."""
-    if not settings.tls:
+    if not postgres_has_tls(settings):
         return ()
-    hba = settings.home / "postgres" / "hba.conf"
+    hba = hba_file(settings)
     values = ("ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key", f"hba_file={hba}")
     return tuple(word for value in values for word in ("-c", value))
 

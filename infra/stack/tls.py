@@ -60,9 +60,19 @@ def trust(settings: StackSettings) -> ssl.SSLContext | bool:
     return ssl.create_default_context(cafile=authority(settings))
 
 
+def hba_file(settings: StackSettings) -> Path:
+    """PostgreSQL's rule that nobody is let in without TLS; there if it was built with TLS."""
+    return settings.home / "postgres" / "hba.conf"
+
+
+def postgres_has_tls(settings: StackSettings) -> bool:
+    """Whether PostgreSQL speaks TLS too."""
+    return settings.tls and hba_file(settings).exists()
+
+
 def libpq(settings: StackSettings) -> dict[str, Any]:
     """Arguments of a connection to PostgreSQL."""
-    if not settings.tls:
+    if not postgres_has_tls(settings):
         return {}
     return {"sslmode": "verify-full", "sslrootcert": str(authority(settings))}
 
@@ -74,6 +84,8 @@ def client_variables(settings: StackSettings) -> dict[str, str]:
     return {
         "MLFLOW_TRACKING_SERVER_CERT_PATH": str(authority(settings)),
         "PREFECT_API_SSL_CERT_FILE": str(authority(settings)),
+        # MLflow's client fetches artifacts from S3 itself, by addresses that the server signs.
+        "REQUESTS_CA_BUNDLE": str(bundle(settings)),
         **s3_variables(settings),
         **postgres_variables(settings),
     }

@@ -17,7 +17,7 @@ from infra.stack.prepare import (
 )
 from infra.stack.programs import programs
 from infra.stack.secrets import ensure_credentials
-from infra.stack.tls import ensure_certificates
+from infra.stack.tls import ensure_certificates, postgres_has_tls
 
 Tell = Callable[[str], None]
 Settle = Callable[[StackSettings, Mapping[str, str]], None]
@@ -45,6 +45,8 @@ def start(settings: StackSettings, tell: Tell = print) -> dict[str, str]:
     ensure_cluster(settings, credentials)
     ensure_postgres_tls(settings)
     write_client_file(settings, credentials)
+    if settings.tls and not postgres_has_tls(settings):
+        tell("  PostgreSQL is built without TLS: it speaks none, on this machine alone")
     manager = Manager(settings)
     manager.boot()
     questions = probes(settings, credentials)
