@@ -23,11 +23,13 @@ from infra.stack.secrets import credentials_file, write_private
 from infra.stack.tls import authority, trust
 from lethe.audit.keystore import KeyStore
 
+# Without the cache MLflow hashes the password for every call, which is most of what a call costs.
 AUTH = """[mlflow]
 default_permission = READ
 database_uri = {database}
 admin_username = admin
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 30
 """
 POLICY = """# Made by `make stack` for a first try; a policy.toml of the project takes its place.
 version = "stack"
