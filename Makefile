@@ -3,6 +3,9 @@ SHELL := /bin/bash
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
+INFRA := $(VENV)/.installed-infra
+# What is installed beside Lethe itself; dev,infra at once is quicker than one after the other.
+EXTRAS ?= dev
 BIN := $(VENV)/bin
 # Tools find each other without an activated environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -20,7 +23,11 @@ $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))" || { echo "Lethe needs Python 3.11: install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages (about two minutes the first time)"
-	@PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@ $(if $(findstring infra,$(EXTRAS)),$(INFRA))
+
+$(INFRA): $(STAMP)
+	@PIP_CONSTRAINT= $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'
 	@touch $@
 
 demo: $(STAMP) ## Train, register, forget class 3 of digits, and show what it cost
@@ -43,12 +50,10 @@ integration: $(STAMP) ## Tests against real MLflow, Prefect, DVC and S3
 test-exhaustive: $(STAMP) ## All tests with nothing left out: an hour or more
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --exhaustive tests
 
-infra-check: $(STAMP) ## Check images, compose, Kubernetes, AWS and alert files
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'
+infra-check: $(INFRA) ## Check images, compose, Kubernetes, AWS and alert files
 	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/infra
 
-audit: $(STAMP) ## Ask a database of vulnerabilities about the pinned versions
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[infra]'
+audit: $(INFRA) ## Ask a database of vulnerabilities about the pinned versions
 	@$(BIN)/python infra/audit.py $(if $(CI),--unreached-ok)
 
 format: $(STAMP) ## Mend what can be mended by itself
