@@ -73,7 +73,7 @@ def forgotten(prepared, enter):
 
     project, results = prepared("forgotten", _forget_two)
     enter(project)
-    return [UnlearnResult.model_validate(one) for one in results]
+    return [UnlearnResult.model_validate_json(one) for one in results]
 
 
 def _forget_two():
@@ -89,7 +89,7 @@ def _forget_two():
         request = DeletionRequest(model="digits@champion", forget=spec)
         return unlearn(file_request(load_settings(), request).id)
 
-    return [forget(label).model_dump(mode="json") for label in ("3", "5")]
+    return [forget(label).model_dump_json() for label in ("3", "5")]
 
 
 def _leave_out(patch, names):

@@ -66,11 +66,11 @@ class Changed:
         self.kept.unlink()
 
 
-def test_what_is_changed_anywhere_is_found_and_its_record_named(project, lethe):
-    first, second = forget("3"), forget("5")
+def test_what_is_changed_anywhere_is_found_and_its_record_named(forgotten, lethe):
+    first, second = forgotten
     assert (first.successor, second.successor) == ("digits/2", "digits/3")
     assert found() == {}
-    client, folder = connect(load_settings()), project / ".lethe" / "audit"
+    client, folder = connect(load_settings()), Path(".lethe/audit")
 
     # ## Tags
     for key in (tags.VERDICT, tags.STATEMENT, tags.PARENT, tags.WEIGHTS, tags.SERVED):
@@ -104,7 +104,7 @@ def test_what_is_changed_anywhere_is_found_and_its_record_named(project, lethe):
         assert ("checkpoint", "") in found()
 
     # ## The ledger itself, by somebody who may write to the file
-    with Changed(project / ".lethe" / "ledger.db") as path:
+    with Changed(".lethe/ledger.db") as path:
         with sqlite3.connect(path) as sql:
             sql.execute("PRAGMA journal_mode=DELETE")
             sql.execute("DROP TRIGGER statements_no_delete")
@@ -162,8 +162,8 @@ def verified(*words):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_bundles_are_checked_without_the_rest_of_lethe(project, lethe):
-    first, second = forget("3"), forget("5")
+def test_bundles_are_checked_without_the_rest_of_lethe(forgotten, lethe):
+    first, second = forgotten
     lethe("audit", "keys", "export", "--out", "ring.json")
     lethe("audit", "receipt", first.request_id, "--out", "mine.json")
     assert lethe("audit", "export", "--out", "all.zip")[0] == 0
@@ -179,7 +179,7 @@ def test_bundles_are_checked_without_the_rest_of_lethe(project, lethe):
     assert (code, "no such record" in err) == (9, True)
     assert lethe("audit", "export", "--out", "all.zip")[0] == 2
     # Another installation's keys.
-    shutil.rmtree(project / ".lethe" / "audit" / "keys")
+    shutil.rmtree(".lethe/audit/keys")
     assert lethe("audit", "keys", "init")[0] == 0
     lethe("audit", "keys", "export", "--out", "other.json")
     assert verified("all.zip", "--keys", "other.json")[0] == 9
@@ -255,13 +255,13 @@ def test_a_store_that_is_away_holds_nothing_up_and_its_copies_are_made_later(
     assert found() == {}
 
 
-def test_without_the_key_that_signed_before_nothing_is_computed(project, monkeypatch):
-    forget("3")
-    keys = project / ".lethe" / "audit" / "keys"
+@pytest.mark.usefixtures("forgotten")
+def test_without_the_key_that_signed_before_nothing_is_computed(monkeypatch):
+    keys = Path(".lethe/audit/keys")
     keys.rename(keys.with_name("elsewhere"))
     monkeypatch.setattr("tasks.edit.probe.fn", lambda *_: pytest.fail("it was computed"))
     with pytest.raises(KeysError, match="no signing key"):
-        forget("5")
+        forget("7")
     shutil.rmtree(keys, ignore_errors=True)
     keys.with_name("elsewhere").rename(keys)
     assert found() == {}

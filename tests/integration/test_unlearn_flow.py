@@ -91,11 +91,11 @@ def test_a_class_is_forgotten_and_the_successor_carries_its_lineage(project):
     ).is_file()
 
 
-def test_the_successor_is_served_like_its_parent(project):
+@pytest.mark.usefixtures("forgotten")
+def test_the_successor_is_served_like_its_parent():
     import mlflow
     import numpy as np
 
-    unlearn(file_deletion("7"))
     connect(load_settings())
     inputs = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
     before = mlflow.pyfunc.load_model("models:/digits/1")
@@ -107,14 +107,14 @@ def test_the_successor_is_served_like_its_parent(project):
     ) == mlflow.artifacts.load_text("models:/digits/1/requirements.txt")
 
 
-def test_already_forgotten_is_success_and_does_nothing_twice(project):
-    first = unlearn(file_deletion("3"))
+def test_already_forgotten_is_success_and_does_nothing_twice(forgotten):
+    first, _ = forgotten
     again = unlearn(file_deletion("3"))
     elsewhere = unlearn(file_deletion("3", model="digits/1"))
     assert first.status == "registered"
     assert (again.status, again.successor) == ("already_forgotten", "digits/2")
     assert (elsewhere.status, elsewhere.successor) == ("already_forgotten", "digits/2")
-    assert versions(connect(load_settings())) == [1, 2]
+    assert versions(connect(load_settings())) == [1, 2, 3]
 
 
 def test_without_promotion_the_alias_stays_and_can_be_moved_later_and_back(project):
@@ -178,8 +178,8 @@ def test_replaced_weights_are_noticed(project):
         pull_version(client, "digits@champion", load_settings())
 
 
-def test_no_ids_of_people_or_rows_reach_tags_params_or_artifacts(project):
-    result = unlearn(file_deletion("3"))
+def test_no_ids_of_people_or_rows_reach_tags_params_or_artifacts(forgotten):
+    result, _ = forgotten
     client = connect(load_settings())
     run = client.get_run(result.run_id)
     texts = [*run.data.tags.values(), *run.data.params.values()]
@@ -191,17 +191,18 @@ def test_no_ids_of_people_or_rows_reach_tags_params_or_artifacts(project):
 def test_a_tracked_file_is_itself_the_forget_set(project):
     """Made for the purpose, in its own file; the data set is only measured on."""
     import subprocess
-    import sys
 
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+    from dvc.repo import Repo
 
     rows = pq.read_table("data/digits/train.parquet")
     (project / "forget").mkdir()
     pq.write_table(rows.filter(pc.equal(rows["label"], "3")), "forget/threes.parquet")
+    with Repo(str(project)) as repo:
+        repo.add("forget/threes.parquet")
+        assert repo.push("forget/threes.parquet.dvc") == 1
     for command in (
-        [sys.executable, "-m", "dvc", "add", "-q", "forget/threes.parquet"],
-        [sys.executable, "-m", "dvc", "push", "-q", "forget/threes.parquet.dvc"],
         ["git", "add", "forget"],
         ["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "Threes"],
     ):
@@ -227,12 +228,18 @@ def test_a_tracked_file_is_itself_the_forget_set(project):
 
 def test_prefect_sees_the_request_id_and_the_result_but_no_data(project):
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterKey,
+        FlowRunFilter,
+        FlowRunFilterName,
+    )
 
     request = file_deletion("9")
     result = unlearn(request)
     with get_client(sync_client=True) as client:
-        (run,) = [r for r in client.read_flow_runs() if r.name == f"unlearn-{request}"]
+        named = FlowRunFilter(name=FlowRunFilterName(any_=[f"unlearn-{request}"]))
+        (run,) = client.read_flow_runs(flow_run_filter=named)
         artifacts = client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["lethe-result"]))
         )
@@ -261,9 +268,8 @@ def test_a_persons_ids_stay_in_the_ledger(project, caplog, capfd):
     assert "digits-000" not in shown
 
 
-def test_a_second_class_is_forgotten_and_the_first_stays_gone_and_out_of_the_figures(project):
-    unlearn(file_deletion("3"))
-    result = unlearn(file_deletion("5"))
+def test_a_second_class_is_forgotten_and_the_first_stays_gone_and_out_of_the_figures(forgotten):
+    _, result = forgotten
     client = connect(load_settings())
     assert (result.parent, result.successor) == ("digits/2", "digits/3")
     assert forgotten_classes(client, VersionRef("digits", 3)) == ("3", "5")

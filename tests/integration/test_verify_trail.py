@@ -34,8 +34,8 @@ def checked():
     return run.state.type.value, run.state.message
 
 
-def test_a_run_fails_by_the_names_of_what_is_not_as_it_was_recorded(project):
-    forget("3")
+@pytest.mark.usefixtures("forgotten")
+def test_a_run_fails_by_the_names_of_what_is_not_as_it_was_recorded():
     assert checked()[0] == "COMPLETED"
     client = connect(load_settings())
     before = client.get_model_version("digits", "2").tags[tags.PARENT]
@@ -49,9 +49,8 @@ def test_a_run_fails_by_the_names_of_what_is_not_as_it_was_recorded(project):
     assert checked()[0] == "COMPLETED"
 
 
-def test_the_run_has_a_picture_of_the_line_and_the_version_page_leads_to_it(project):
-    first = forget("3")
-    second = forget("5")
+def test_the_run_has_a_picture_of_the_line_and_the_version_page_leads_to_it(forgotten):
+    first, second = forgotten
     client = connect(load_settings())
 
     def shown(result):
@@ -76,22 +75,23 @@ def test_the_run_has_a_picture_of_the_line_and_the_version_page_leads_to_it(proj
     assert f"/runs/{second.run_id}/artifacts/{tags.LINEAGE_FILE})" in page
 
 
-def test_every_record_becomes_an_event_and_a_refusal_one_that_failed(project, lethe):
-    forget("3")
+@pytest.mark.usefixtures("forgotten")
+def test_every_record_becomes_an_event_and_a_refusal_one_that_failed(lethe):
     with pytest.raises(Exception, match="Refused"):
-        forget("5", options={"push": "none", "epochs": 1})
+        forget("7", options={"push": "none", "epochs": 1})
     code, _, err = lethe("audit", "openlineage", "--out", "events.jsonl")
-    assert (code, "2 events" in err) == (0, True)
-    done, refused = map(json.loads, Path("events.jsonl").read_text().splitlines())
-    assert [one["eventType"] for one in (done, refused)] == ["COMPLETE", "FAIL"]
+    assert (code, "3 events" in err) == (0, True)
+    events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    assert [one["eventType"] for one in events] == ["COMPLETE", "COMPLETE", "FAIL"]
+    done = events[0]
     assert done["outputs"][0]["facets"]["version"]["datasetVersion"] == "2"
     # The refused edit began where the one before it ended.
-    parents = [one["inputs"][-1]["facets"]["version"]["datasetVersion"] for one in (done, refused)]
-    assert parents == ["1", "2"]
+    parents = [one["inputs"][-1]["facets"]["version"]["datasetVersion"] for one in events]
+    assert parents == ["1", "2", "3"]
     data = done["inputs"][0]["facets"]["version"]["datasetVersion"]
     assert data == connect(load_settings()).get_model_version("digits", "2").tags[tags.DVC_MD5]
     assert lethe("audit", "openlineage", "--out", "events.jsonl")[0] == 2
-    assert len(Path("events.jsonl").read_text().splitlines()) == 2
+    assert len(Path("events.jsonl").read_text().splitlines()) == 3
 
 
 def test_without_the_extra_its_install_command_is_named(tmp_path, monkeypatch, lethe):
