@@ -96,7 +96,7 @@ def section(rows: Sequence[Row], about: About, *, name: str) -> str:
     heading = f"### {title(about, kind)}"
     shown = [heading, f"    {about.command}", facts, markdown(columns, cells)]
     judged = next((line for line in lines if line.method == JUDGED and line.gap), None)
-    if kind == "class" and judged is not None:
+    if kind == "class" and judged is not None and not about.budget:  # they are for its defaults
         shown.append(f"Bars of `{JUDGED}`: {'; '.join(map(_bar, bars(judged)))}.")
     shown.append(who_is_ahead(lines))
     picture = PICTURES / f"{name}.png"

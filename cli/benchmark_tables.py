@@ -53,8 +53,10 @@ def title(about: About, kind: str) -> str:
     which = "classes" if kind == "class" else "people"
     some = f", {about.rows_per_class} rows per class" if about.rows_per_class else ""
     seeds = "1 seed" if about.seeds == 1 else f"{about.seeds} seeds"
+    trials = f", {about.budget} trials each" if about.budget else ""
     network = str(about.recipe["network"]).rpartition(":")[2]
-    return f"{about.data}, {network}{some}: {which} forgotten, {seeds}, on {about.device}"
+    made = f"{which} forgotten, {seeds}{trials}, on {about.device}"
+    return f"{about.data}, {network}{some}: {made}"
 
 
 Column = tuple[str, Callable[[Line], str]]
