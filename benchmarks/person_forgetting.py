@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from class_forgetting import RESULTS, ROOT, Splits, accuracy, facts, read, read_recipe, write
+from scipy.stats import t as student
 from torch import nn
 
 from lethe.data.repository import open_dataset
@@ -266,13 +267,14 @@ def distances(found: Mapping[str, float], retrained: Mapping[str, float]) -> dic
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the absolute distances; and between retrained networks of neighbouring seeds."""
+    """Means of the absolute distances; of those with their sign; and what seeds alone make."""
     found: dict[str, Any] = {
         moment: {
             name: _mean(abs(run[f"distance_{moment}"][name]) for run in runs) for name in FIGURES
         }
         for moment in ("before", "after")
     }
+    found["signed"] = {moment: _signed(runs, moment) for moment in ("before", "after")}
     retrained = {(run["seed"], run["person"]): run["retrained"] for run in runs}
     seeds = sorted({seed for seed, _ in retrained})
     if len(seeds) > 1:
@@ -282,6 +284,28 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for (seed, person), known in retrained.items()
         ]
         found["floor"] = {name: _mean(abs(one[name]) for one in apart) for name in FIGURES}
+    return found
+
+
+def _signed(runs: Sequence[Mapping[str, Any]], moment: str) -> dict[str, list[float | None]]:
+    """Mean distance with its sign, and half of its 95 % interval (Student's t) over people.
+
+    What the seed does goes up and down alike and cancels; what is left is what the network knows.
+    """
+    people = sorted({run["person"] for run in runs})
+    found = {}
+    for name in FIGURES:
+        each = [
+            statistics.fmean(
+                run[f"distance_{moment}"][name] for run in runs if run["person"] == person
+            )
+            for person in people
+        ]
+        half = None
+        if len(each) > 1:
+            spread = statistics.stdev(each) / len(each) ** 0.5
+            half = round(float(student.ppf(0.975, len(each) - 1)) * spread, 4)
+        found[name] = [round(statistics.fmean(each), 4), half]
     return found
 
 

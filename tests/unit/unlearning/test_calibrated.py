@@ -248,6 +248,12 @@ def test_the_tables_are_those_of_the_result_file():
     ):
         auc, own, others = (result["summary"][key][name] for name, _ in figures)
         assert f"| {words} | {auc:.4f} | {own:.2f} | {others:.2f} |" in page
+    for key, words in (("before", "original network"), ("after", "after `calibrated`")):
+        auc, own, others = (result["summary"]["signed"][key][name] for name, _ in figures)
+        shown = [
+            f"{mean:.{d}f} ± {half:.{d}f}" for (mean, half), d in ((auc, 4), (own, 2), (others, 2))
+        ]
+        assert f"| {words} | {' | '.join(shown)} |" in page
     first = [run["distance_after"] for run in result["runs"] if run["seed"] == 0]
     auc, own, others = (fmean(abs(one[name]) for one in first) for name, _ in figures)
     assert f"| `{{}}` | the defaults | {auc:.4f} | {own:.2f} | {others:.2f} |" in page
@@ -275,3 +281,21 @@ def test_the_floor_is_what_the_retrained_networks_of_neighbouring_seeds_differ_b
     assert found["floor"]["membership_auc"] == pytest.approx((0.1 + 0.3 + 0.4) / 3, abs=1e-4)
     assert found["after"]["person_train"] == pytest.approx(0.5 / 3, abs=1e-4)
     assert "floor" not in summarise([run(0, 0.5)])
+
+
+def test_with_their_sign_the_distances_of_a_persons_seeds_cancel(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[3] / "benchmarks")
+    from person_forgetting import FIGURES, summarise
+
+    def run(seed, person, distance):
+        each = dict.fromkeys(FIGURES, distance)
+        known = dict.fromkeys(FIGURES, 0.5)
+        facts = {"seed": seed, "person": person, "retrained": known}
+        return {**facts, "distance_before": each, "distance_after": each}
+
+    runs = [run(0, 0, 0.3), run(1, 0, -0.1), run(0, 1, 0.4), run(1, 1, 0.2)]
+    mean, half = summarise(runs)["signed"]["after"]["membership_auc"]
+    assert mean == pytest.approx(0.2)  # people's means are 0.1 and 0.3
+    assert half == pytest.approx(12.7062 * 0.1, abs=1e-3)  # t of one degree, standard error 0.1
+    alone = summarise(runs[:2])["signed"]["before"]["person_train"]
+    assert alone == [pytest.approx(0.1), None]
