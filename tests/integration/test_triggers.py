@@ -8,10 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +22,10 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Pending, Running
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from busy_front import busy_front
 
 import flows.trigger
 from flows.share import share
@@ -135,36 +137,8 @@ def send(on_demand, prefect_server):
 @pytest.fixture
 def busy(prefect_server):
     """Address of the same server behind one that answers 503 to the first `left[0]` calls."""
-    left = [0]
-
-    class Front(BaseHTTPRequestHandler):
-        def do_GET(self):
-            length = int(self.headers.get("content-length", 0))
-            body, left[0] = self.rfile.read(length), left[0] - 1
-            if left[0] >= 0:
-                self.send_response(503)
-                self.end_headers()
-                return
-            kind = {"content-type": self.headers.get("content-type", "application/json")}
-            url = prefect_server.removesuffix("/api") + self.path
-            got = httpx.request(self.command, url, content=body, headers=kind, timeout=30)
-            self.send_response(got.status_code)
-            self.send_header("content-type", got.headers["content-type"])
-            self.send_header("content-length", str(len(got.content)))
-            self.end_headers()
-            self.wfile.write(got.content)
-
-        do_POST = do_GET  # noqa: N815 (the library's name)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Front) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/api", left
-        server.shutdown()
-        thread.join()
+    with busy_front(prefect_server) as front:
+        yield front
 
 
 class Clock:
