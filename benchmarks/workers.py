@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from infra.stack.config import StackSettings
 from infra.stack.demo import OVER, lethe, request_of
 from infra.stack.errors import StackError
-from infra.stack.prepare import run_environment
+from infra.stack.prepare import run_environment, sample_policy
 from infra.stack.programs import BIN
 from infra.stack.scratch import make_project, scratch_settings
 from infra.stack.tickets import deliver, labelled
@@ -53,34 +53,6 @@ PATIENCE = 1800.0
 BAR = 0.6
 CLASSES = 10
 PAUSE = 1.0
-POLICY = """version = "benchmark"
-
-[approval]
-approvers = ["operator"]
-needed = 1
-
-[models."*"]
-at_once = true
-promote = true
-
-[sources.tickets]
-kind = "github"
-secrets = ["env:WEBHOOK_SECRET"]
-models = ["*"]
-datasets = ["data/digits"]
-selections = ["classes"]
-file_when = "action == 'labeled' && label.name == 'data-deletion'"
-[sources.tickets.fields]
-model = "form.model"
-dataset = "form.data_set"
-classes = "split(form.classes)"
-
-[[tokens]]
-name = "operator"
-secret = "env:OPERATOR_TOKEN"
-actor = "operator"
-may = ["read", "approve", "operate"]
-"""
 
 
 def names(models: int) -> list[str]:
@@ -107,7 +79,8 @@ def prepare(folder: Path, models: int, clients: str) -> None:
     settings = scratch_settings(folder / "home", folder / "project", gpu_workers=1)
     settings.home.mkdir()
     (settings.home / "clients.env").write_text(clients, encoding="utf-8")
-    (settings.home / "policy.toml").write_text(POLICY, encoding="utf-8")
+    policy = sample_policy(settings, model="*", answered=False)
+    (settings.home / "policy.toml").write_text(policy, encoding="utf-8")
     try:
         credentials = start(settings)
         lethe(settings, credentials, "data", "prepare", "digits")

@@ -51,7 +51,7 @@ datasets = ["*"]
 [sources.tickets]
 kind = "github"
 secrets = ["env:WEBHOOK_SECRET"]
-models = ["digits@champion"]
+models = ["{model}"]
 datasets = ["data/digits"]
 selections = ["classes"]
 file_when = "action == 'labeled' && label.name == 'data-deletion'"
@@ -59,17 +59,27 @@ file_when = "action == 'labeled' && label.name == 'data-deletion'"
 model = "form.model"
 dataset = "form.data_set"
 classes = "split(form.classes)"
-[sources.tickets.answer]
+"""
+ANSWER = """[sources.tickets.answer]
 api = "{tickets}"
 token = "env:TICKETS_TOKEN"
 close = true
-
+"""
+WHO = """
 [[tokens]]
 name = "operator"
 secret = "env:OPERATOR_TOKEN"
 actor = "operator"
 may = ["read", "approve", "operate"]
 """
+
+
+def sample_policy(
+    settings: StackSettings, *, model: str = "digits@champion", answered: bool = True
+) -> str:
+    """A policy for a first try: tickets for one model, or "*", are carried out at once."""
+    answer = ANSWER.replace("{tickets}", settings.tickets_url) if answered else ""
+    return POLICY.replace("{model}", model) + answer + WHO
 
 
 def write_files(settings: StackSettings) -> None:
@@ -83,7 +93,7 @@ def write_files(settings: StackSettings) -> None:
     write_private(settings.run / "rclone.conf", "")
     sample = settings.home / "policy.toml"
     if not sample.exists():
-        write_private(sample, POLICY.replace("{tickets}", settings.tickets_url))
+        write_private(sample, sample_policy(settings))
 
 
 def ensure_signing_key(settings: StackSettings) -> None:

@@ -9,6 +9,7 @@ One says by a `Course` what an epoch sees and what a step minimises; one that ha
 has a `probe` of its own.
 """
 
+from abc import abstractmethod
 from typing import ClassVar, NamedTuple
 
 from torch import nn
@@ -37,9 +38,9 @@ class RetainMethod(RetainEdit):
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
     tensors: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def course(self, given: Given) -> Course:
         """What an epoch sees and a step minimises."""
-        raise NotImplementedError
 
     def probe(self, model: nn.Module, forget: ForgetTarget, context: Context) -> Instructions:
         """Count what is recognised; there is nothing to find.
