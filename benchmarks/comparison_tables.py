@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from cli.benchmark_tables import JUDGED, table, title
+from cli.benchmark_tables import JUDGED, table
 from lethe.evaluation.comparison.keep import About, read_rows
+from lethe.evaluation.comparison.picture import pareto_plot, save_small
 from lethe.evaluation.comparison.row import Row
 from lethe.evaluation.comparison.summary import summarise
-from lethe.evaluation.comparison.words import bars, who_is_ahead
+from lethe.evaluation.comparison.words import bars, title, who_is_ahead
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -29,8 +30,7 @@ PART = re.compile(r"(<!-- comparisons -->\n).*?(<!-- end -->)", re.DOTALL)
 def main() -> int:
     """Print every comparison, or write them into the page."""
     if "--write" in sys.argv[1:]:
-        for picture in RESULTS.glob("comparison_*.png"):  # beside the rows, where it was drawn
-            picture.replace(PICTURES / picture.name)
+        draw()
         found = comparisons()
         page = PAGE.read_text(encoding="utf-8")
         PAGE.write_text(PART.sub(lambda part: f"{part[1]}{found}\n{part[2]}", page), "utf-8")
@@ -45,6 +45,15 @@ def comparisons(folder: Path = RESULTS) -> str:
     found = {path.stem: read_rows(path) for path in paths}
     sections = [section(*one, name=name) for name, one in found.items()]
     return "\n\n".join([at_a_glance(list(found.values())), *sections])
+
+
+def draw() -> None:
+    """Draw every comparison into the page's pictures."""
+    for path in sorted(RESULTS.glob("comparison_*.parquet")):
+        rows, about = read_rows(path)
+        figure = pareto_plot(summarise(rows), title(about, rows[0].target_kind))
+        save_small(figure, PICTURES / f"{path.stem}.png")
+        path.with_suffix(".png").unlink(missing_ok=True)  # drawn beside the rows when measured
 
 
 def at_a_glance(found: Sequence[tuple[Sequence[Row], About]]) -> str:

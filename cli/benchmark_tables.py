@@ -6,7 +6,7 @@ from dataclasses import asdict
 from lethe.evaluation.comparison.keep import About
 from lethe.evaluation.comparison.row import Row
 from lethe.evaluation.comparison.summary import Interval, Line, summarise
-from lethe.evaluation.comparison.words import bars, who_is_ahead
+from lethe.evaluation.comparison.words import bars, title, who_is_ahead
 
 JUDGED = "pte"
 NEAR = (
@@ -46,17 +46,6 @@ def print_comparison(rows: list[Row], about: About, *, as_json: bool = False) ->
             shown = _percent(bar.measured)
             out.print(f"{passed:7} {bar.name}: {shown}, at most {100 * bar.most:.1f}")
     out.print(f"\n{who_is_ahead(lines)}")
-
-
-def title(about: About, kind: str) -> str:
-    """What the table is of."""
-    which = "classes" if kind == "class" else "people"
-    some = f", {about.rows_per_class} rows per class" if about.rows_per_class else ""
-    seeds = "1 seed" if about.seeds == 1 else f"{about.seeds} seeds"
-    trials = f", {about.budget} trials each" if about.budget else ""
-    network = str(about.recipe["network"]).rpartition(":")[2]
-    made = f"{which} forgotten, {seeds}{trials}, on {about.device}"
-    return f"{about.data}, {network}{some}: {made}"
 
 
 Column = tuple[str, Callable[[Line], str]]

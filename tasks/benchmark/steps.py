@@ -17,6 +17,7 @@ from prefect import task
 from lethe.evaluation.comparison.keep import About, write_rows
 from lethe.evaluation.comparison.row import Row
 from lethe.evaluation.comparison.summary import summarise
+from lethe.evaluation.comparison.words import title
 from lethe.settings import Settings
 from tasks.benchmark.jobs import CellJob, NetworkJob, cell_once, train_and_tell
 from tasks.benchmark.plan import Layout, Plan
@@ -84,8 +85,7 @@ def keep_rows(
     name = file_name(plan, layout.source.data)
     parquet, picture = out / f"{name}.parquet", out / f"{name}.png"
     write_rows(parquet, rows, about)
-    title = f"{layout.source.data}: how near to retraining each method comes"
-    save_small(pareto_plot(summarise(rows), title), picture)
+    save_small(pareto_plot(summarise(rows), title(about, plan.kind)), picture)
     return Comparison(tuple(rows), about, parquet, picture)
 
 

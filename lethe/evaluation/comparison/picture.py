@@ -42,16 +42,15 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
     axes = figure.add_subplot()
     style(axes, grid="both")
     named: list[tuple[float, float, Line]] = []
-    for line in lines:
+    for line in sorted(lines, key=_size, reverse=True):  # small ones lie on top of large ones
         if line.forget_gap is None or line.retained_gap is None:
             continue
         x, y = (100 * max(gap.mean, LEAST) for gap in (line.forget_gap, line.retained_gap))
         colour = {RETRAIN: RETRAINED, NOTHING_DONE: FORGOTTEN}.get(
             line.method, BEFORE if line.needs == "retain" else AFTER
         )
-        size = 30 if line.time_share is None else 30 + 170 * min(line.time_share.mean, 2.0)
         axes.scatter(
-            x, y, s=size, facecolor=colour if line.on_front else PAPER, edgecolor=colour,
+            x, y, s=_size(line), facecolor=colour if line.on_front else PAPER, edgecolor=colour,
             linewidth=1.6, zorder=3,
         )  # fmt: skip
         named.append((x, y, line))
@@ -77,6 +76,11 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
         transform=axes.transAxes, fontsize=SMALL - 1.5, color=FAINT, va="top",
     )  # fmt: skip
     return figure
+
+
+def _size(line: Line) -> float:
+    """Area of a point, in square typographic points."""
+    return 30 if line.time_share is None else 30 + 170 * min(line.time_share.mean, 2.0)
 
 
 def _write_names(axes: Axes, named: Sequence[tuple[float, float, Line]]) -> None:

@@ -1,4 +1,4 @@
-"""What a comparison says: PTE's bars, who is ahead, and why, in plain words.
+"""What a comparison says: its title, PTE's bars, who is ahead, and why, in plain words.
 
 The bars are for class requests: accuracy left on forgotten held-out rows, mean loss of retained
 held-out accuracy, and that of the worst request, all of any seed.
@@ -7,6 +7,7 @@ held-out accuracy, and that of the worst request, all of any seed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lethe.evaluation.comparison.keep import About
 from lethe.evaluation.comparison.row import RETRAIN
 from lethe.evaluation.comparison.summary import NOTHING_DONE, Line
 
@@ -26,6 +27,17 @@ class Bar:
     def passed(self) -> bool | None:
         """Whether the figure is within the bar."""
         return None if self.measured is None else round(self.measured, 9) <= self.most
+
+
+def title(about: About, kind: str) -> str:
+    """What the table is of."""
+    which = "classes" if kind == "class" else "people"
+    some = f", {about.rows_per_class} rows per class" if about.rows_per_class else ""
+    seeds = "1 seed" if about.seeds == 1 else f"{about.seeds} seeds"
+    trials = f", {about.budget} trials each" if about.budget else ""
+    network = str(about.recipe["network"]).rpartition(":")[2]
+    made = f"{which} forgotten, {seeds}{trials}, on {about.device}"
+    return f"{about.data}, {network}{some}: {made}"
 
 
 def bars(line: Line) -> tuple[Bar, ...]:
