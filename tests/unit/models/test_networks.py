@@ -5,7 +5,14 @@ from functools import partial
 import pytest
 import torch
 
-from lethe.models.networks import digits_cnn, fashion_cnn, resnet18_cifar, watch_cnn, wdcnn
+from lethe.models.networks import (
+    cifar_cnn,
+    digits_cnn,
+    fashion_cnn,
+    resnet18_cifar,
+    watch_cnn,
+    wdcnn,
+)
 from lethe.models.resnet import ResidualBlock
 
 
@@ -16,6 +23,7 @@ from lethe.models.resnet import ResidualBlock
         (wdcnn, (1, 1024), 4),
         (watch_cnn, (6, 100), 7),
         (fashion_cnn, (1, 28, 28), 10),
+        (cifar_cnn, (3, 32, 32), 10),
         (partial(resnet18_cifar, width=8), (3, 32, 32), 10),
     ],
 )
@@ -33,6 +41,7 @@ def test_inputs_become_logits_and_every_weight_learns(factory, shape, classes):
         (wdcnn, (1, 1024)),
         (watch_cnn, (6, 100)),
         (fashion_cnn, (1, 28, 28)),
+        (cifar_cnn, (3, 32, 32)),
         (partial(resnet18_cifar, width=4), (3, 32, 32)),
     ],
 )
