@@ -116,6 +116,8 @@ class CellJob:
             method = find_method(self.way.method, self.way.options)
             options = method.model_dump(mode="json")
             modules.append(type(method).__module__)
+            if method.needs == "stored_statistics":  # the card is made by the case, not the method
+                modules += ["lethe.models.card", "lethe.models.cross_fitting"]
         return _digest(
             {
                 **self.source.facts(),

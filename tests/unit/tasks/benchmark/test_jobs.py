@@ -105,6 +105,20 @@ def test_changed_code_makes_the_cell_anew(tmp_path, monkeypatch):
     assert job.key != before
 
 
+def test_how_the_card_is_made_decides_the_cells_that_read_it_and_no_others(tmp_path, monkeypatch):
+    (job, *_) = small.cells(tmp_path, seeds=1)
+    reads, reads_not = replace(job, way=Way("ssd")), replace(job, way=Way("delete"))
+    before = reads.key, reads_not.key
+    digest = jobs.source_digest
+    monkeypatch.setattr(
+        jobs,
+        "source_digest",
+        lambda *modules: digest(*modules) + "changed" * ("lethe.models.card" in modules),
+    )
+    assert reads.key != before[0]
+    assert reads_not.key == before[1]
+
+
 def test_data_that_changed_in_the_meantime_are_not_measured(tmp_path):
     (job, *_) = small.cells(tmp_path, seeds=1)
     with pytest.raises(RuntimeError, match="changed while"):
