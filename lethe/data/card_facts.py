@@ -34,6 +34,9 @@ class CardFacts(BaseModel):
     curvature_rows: int = Field(
         default=0, ge=0, description="training rows in the Kronecker factors; 0: there are none"
     )
+    curvature_temperature: float = Field(
+        default=1.0, gt=0, description="softens the answers that the Kronecker factors are about"
+    )
     unseen_folds: int = Field(
         default=0,
         ge=0,

@@ -12,6 +12,10 @@ divergence that the change makes on the rows. Labels are drawn from the model it
 the Fisher information and not the empirical one (Kunstner, Balles and Hennig 2019, arXiv
 1905.12558).
 
+A row of which the model is sure hardly has any: nothing small moves its answer. Above a temperature
+of 1 the answers are softened first (logits through T), and rows that a larger change would move
+count as well. That is ours.
+
 It stands here because training keeps it with the model and unlearning compares with it.
 """
 
@@ -76,6 +80,7 @@ def kronecker_factors(
     device: torch.device,
     most_rows: int | None = None,
     seed: int = 0,
+    temperature: float = 1.0,
     labels: Tensor | None = None,
     progress: Callable[[int, int], None] = _silent,
 ) -> Curvature:
@@ -91,6 +96,7 @@ def kronecker_factors(
         device: where to compute.
         most_rows: take only so many rows, chosen by the seed; None: all of them.
         seed: of that choice, and of the labels that are drawn.
+        temperature: the answers whose divergence is meant are softmax(logits / temperature).
         labels: (N,) int64 by position, if they are known already.
         progress: hears (rows done, rows in all).
 
@@ -107,7 +113,7 @@ def kronecker_factors(
     with closing(rows.batches(READ_ROWS)) as batches:
         for batch in batches:
             for x in torch.split(batch.x[chosen[batch.positions]], CHUNK_ROWS):
-                _add(network, x.to(device), draws, sums, spoiled)
+                _add(network, x.to(device), draws, sums, spoiled, temperature=temperature)
                 done += len(x)
                 progress(done, left)
             if done == left:
@@ -158,6 +164,8 @@ def _add(
     draws: torch.Generator,
     sums: dict[str, tuple[Tensor, Tensor]],
     spoiled: set[str],
+    *,
+    temperature: float,
 ) -> None:
     """Add what rows (B, ...) bring to the sums; name layers that ran more than once."""
     patches: dict[str, Tensor] = {}
@@ -179,7 +187,7 @@ def _add(
                 lambda module, inputs, output, name=name: remember(name, module, inputs, output)
             )
             hooks.callback(hook.remove)
-        logits = network(x)
+        logits = network(x) / temperature
         if len(outputs) == 0:  # filled by the hooks
             return
         drawn = torch.multinomial(logits.detach().float().cpu().softmax(1), 1, generator=draws)

@@ -29,6 +29,7 @@ from lethe.models.cross_fitting import CrossFitted
 BATCH_ROWS = 512
 FISHER_ROWS = 2_000
 CURVATURE_ROWS = 5_000
+CURVATURE_TEMPERATURE = 3.0  # chosen in docs/methods/calibrated.md
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def make_card(
     about: About,
     fisher_rows: int = FISHER_ROWS,
     curvature_rows: int = 0,
+    curvature_temperature: float = CURVATURE_TEMPERATURE,
     unseen: CrossFitted | None = None,
     progress: Callable[[int, int], None] = _silent,
 ) -> TrainingCard:
@@ -73,6 +75,7 @@ def make_card(
         about: what is described.
         fisher_rows: most rows in the Fisher information; 0 leaves it out.
         curvature_rows: most rows in the Kronecker factors; 0 leaves them out.
+        curvature_temperature: softens the answers that these are about.
         unseen: people's losses with networks that never saw them, if there are any.
         progress: hears (rows done, rows in all) of the Fisher information, which takes longest.
 
@@ -114,6 +117,7 @@ def make_card(
             device=device,
             most_rows=curvature_rows,
             seed=seed,
+            temperature=curvature_temperature,
             labels=train.labels,
         )
         if curvature_rows
@@ -132,6 +136,7 @@ def make_card(
             fisher_rows=fisher.rows,
             fisher_by=fisher.by if fisher.rows else "none",
             curvature_rows=curvature.rows,
+            curvature_temperature=curvature_temperature if curvature.rows else 1.0,
             unseen_folds=0 if unseen is None else unseen.folds,
         ),
         train_rows=rows,

@@ -61,6 +61,35 @@ def test_over_many_draws_of_one_row_the_form_is_the_expectation_over_the_model_s
     assert exact != pytest.approx(labelled, rel=0.2)
 
 
+def test_with_a_temperature_the_form_is_about_the_softened_answers():
+    layer, x, change = initialised(nn.Linear(4, 3)), made(7, 4), made(8, 3, 5)
+    softened = initialised(nn.Linear(4, 3))
+    with torch.no_grad():
+        softened.weight.copy_(layer.weight / 3)
+        softened.bias.copy_(layer.bias / 3)
+    found = kronecker_factors(
+        nn.Sequential(layer), rows_of(x.expand(20_000, 4)), device=CPU, seed=3, temperature=3.0
+    )
+    chances = softened(x).softmax(0).tolist()
+    # A change of the layer is a third of it in the softened one.
+    exact = sum(p * along(softened, x, y, change / 3) for y, p in enumerate(chances))
+    assert float(penalty(found.layers, {"0": change})) == pytest.approx(exact, rel=0.05)
+
+
+def test_a_temperature_lets_rows_count_that_the_model_is_sure_of():
+    layer, x = initialised(nn.Linear(4, 3)), made(7, 50, 4)
+    with torch.no_grad():
+        layer.bias.add_(torch.tensor([30.0, 0.0, 0.0]))
+
+    def weight(temperature):
+        found = kronecker_factors(
+            nn.Sequential(layer), rows_of(x), device=CPU, temperature=temperature
+        )
+        return float(found.layers["0"].outputs.trace())
+
+    assert weight(1.0) < 1e-6 < weight(10.0)
+
+
 def test_factors_of_two_layers_are_the_means_of_outer_products():
     model = initialised(nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 3)))
     x = made(1, 30, 4)

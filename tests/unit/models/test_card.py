@@ -146,6 +146,7 @@ def test_curvature_and_people_are_kept_where_they_are_asked_for():
     people = UnseenPeople((), torch.zeros(0, 3), torch.zeros(0, 3, 21), torch.zeros(0, 21))
     card = card_of(train, None, curvature_rows=30, unseen=CrossFitted(people, 4, 1.5))
     assert (card.facts.curvature_rows, card.facts.unseen_folds) == (30, 4)
+    assert card.facts.curvature_temperature == 3
     assert set(card.curvature) == {"first", "head"}
     assert card.curvature["head"].inputs.shape == (3, 3)  # two features and the bias
     assert card.unseen is people
