@@ -95,12 +95,19 @@ def benchmark(
     check_plan(plan)  # before the server starts
     from flows.benchmark import benchmark as flow
 
-    made = flow(
-        plan,
-        out=str(out or settings.state / FOLDER / "results"),
-        command=shlex.join(["lethe", *sys.argv[1:]]),
-        processes=processes or os.cpu_count() or 1,
-    )
+    try:
+        made = flow(
+            plan,
+            out=str(out or settings.state / FOLDER / "results"),
+            command=shlex.join(["lethe", *sys.argv[1:]]),
+            processes=processes or os.cpu_count() or 1,
+        )
+    except KeyboardInterrupt:
+        note(
+            f"Stopped, and no table was written. What was trained and measured is kept in "
+            f"{settings.state / FOLDER}; give the same command again to go on."
+        )
+        raise
     for one in made:
         print_comparison(list(one.rows), one.about, as_json=as_json)
         note(f"Kept in {one.parquet}, with a picture beside it.")

@@ -111,3 +111,18 @@ def test_a_changed_recipe_is_checked_and_stands_in_the_files_name():
     for wrong in ({"epochs": 0}, {"speed": 3}):
         with pytest.raises(SettingsError, match="Nothing was measured"):
             changed_recipe(recipe, wrong)
+
+
+def test_who_stops_it_hears_that_what_was_measured_is_kept(folder, lethe, monkeypatch):
+    import flows.benchmark
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flows.benchmark, "benchmark", stopped)
+    monkeypatch.setattr("cli.environment.prepare_environment", lambda *_, **__: None)
+    code, printed, error = lethe("benchmark", "--data", "digits", "--methods", "pte")
+    assert code == 130
+    assert not printed
+    assert "give the same command again" in error
+    assert str(folder / "state" / "benchmark") in error.replace("\n", "")

@@ -5,7 +5,12 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+
+import pytest
 
 from tasks.benchmark.workers import workers
 
@@ -24,6 +29,11 @@ def threads():
     import torch
 
     return torch.get_num_threads()
+
+
+def begin_and_wait(began):
+    began.touch()
+    threading.Event().wait()
 
 
 def test_a_worker_computes_in_one_thread():
@@ -46,3 +56,16 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     ended, _, _ = select.select([watched], [], [], 60)  # readable once the process has ended
     os.close(watched)
     assert ended
+
+
+def test_a_block_that_fails_ends_what_its_workers_are_at(tmp_path):
+    """Their work would take until the event comes, which is never."""
+    began = tmp_path / "began"
+    with pytest.raises(KeyboardInterrupt), workers(1) as pool:
+        endless = [pool.submit(begin_and_wait, began) for _ in range(3)]
+        while not began.exists():
+            wait(endless, timeout=0.05)
+        raise KeyboardInterrupt
+    assert all(one.done() for one in endless)
+    with pytest.raises(BrokenProcessPool):
+        endless[0].result()
