@@ -2,6 +2,7 @@
 
     python benchmarks/person_forgetting.py --data watch --people 0,1,2 --seeds 1
     python benchmarks/person_forgetting.py --data watch --method ssd --options '{"alpha": 20}'
+    python benchmarks/person_forgetting.py --first-seed 3 --choice --options '{"epochs": 9}'
 
 Reads data/<name> as committed and its recipe in params.yaml. Per seed it trains once and makes the
 training card as the flow `train` does, with the networks that never saw some people; then for each
@@ -11,11 +12,14 @@ rows; the accuracy on the person's training rows; and the accuracy on the other 
 rows. Accuracies are in percent. With several seeds, `floor` is how far apart two networks are that
 were both retrained without the person, with one seed and the next. Writes
 person_forgetting_<name>.json into benchmarks/results, or person_forgetting_<name>_<method>.json for
-a method other than `calibrated`.
+a method other than `calibrated`. With `--choice` only the summary is kept, in
+person_choice_<name>.json beside those of other options: what settings are chosen by, with other
+seeds than those reported.
 """
 
 import argparse
 import json
+import shlex
 import statistics
 import sys
 import time
@@ -34,7 +38,7 @@ from lethe.data.repository import open_dataset
 from lethe.data.rows import TensorRows
 from lethe.data.training_card import TrainingCard
 from lethe.evaluation.membership import attack, loss_scores
-from lethe.models.card import CURVATURE_ROWS, About, make_card
+from lethe.models.card import CURVATURE_ROWS, CURVATURE_TEMPERATURE, About, make_card
 from lethe.models.cross_fitting import cross_fit
 from lethe.models.training import TrainingSettings, new_network, train
 from lethe.unlearning.method import Context, ForgetTarget, load_method
@@ -68,7 +72,11 @@ def main() -> int:
     parser.add_argument(
         "--keep", type=Path, help="keep networks and cards in this folder and use them again"
     )
+    parser.add_argument(
+        "--temperature", type=float, default=CURVATURE_TEMPERATURE, help="of the card's curvature"
+    )
     parser.add_argument("--no-write", action="store_true", help="leave the result file as it is")
+    parser.add_argument("--choice", action="store_true", help="keep the summary by its options")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
@@ -81,8 +89,15 @@ def main() -> int:
         original = network_of(
             splits.train, recipe, seed, _kept(arguments.keep, f"original_{seed}.pt")
         )
-        path = _kept(arguments.keep, f"card_{seed}.safetensors")
-        card = card_of(original, splits, seed, people=people, recipe=recipe, kept=path)
+        card = card_of(
+            original,
+            splits,
+            seed,
+            people=people,
+            recipe=recipe,
+            temperature=arguments.temperature,
+            kept=_kept(arguments.keep, f"card_{seed}_{arguments.temperature:g}.safetensors"),
+        )
         print(json.dumps({"seed": seed, "card": about(card)}), flush=True)
         for position in chosen:
             run = forget(
@@ -109,10 +124,28 @@ def main() -> int:
         "runs": runs,
     }
     print(json.dumps(result["summary"], indent=2))
-    if not arguments.no_write:
+    if arguments.choice:
+        keep_choice(arguments, result)
+    elif not arguments.no_write:
         suffix = "" if arguments.method == "calibrated" else f"_{arguments.method}"
         write(RESULTS / f"person_forgetting_{arguments.data}{suffix}.json", result)
     return 0
+
+
+def keep_choice(arguments: argparse.Namespace, result: Mapping[str, Any]) -> None:
+    """Put a summary among those of other options, in place of what was known of these."""
+    path = RESULTS / f"person_choice_{arguments.data}.json"
+    about = {
+        "method": arguments.method,
+        "options": result["options"],
+        "temperature": arguments.temperature,
+        "seeds": [arguments.first_seed, arguments.seeds],
+        "people": arguments.people,
+    }
+    known = json.loads(path.read_text("utf-8")) if path.exists() else []
+    others = [one for one in known if {name: one[name] for name in about} != about]
+    found = [*others, {**about, "command": result["command"], "summary": result["summary"]}]
+    write(path, sorted(found, key=lambda one: json.dumps(one, sort_keys=True)))
 
 
 def whose(name: str) -> People:
@@ -133,6 +166,7 @@ def card_of(
     *,
     people: People | None = None,
     recipe: TrainingSettings | None = None,
+    temperature: float = CURVATURE_TEMPERATURE,
     kept: Path | None = None,
 ) -> TrainingCard:
     """The training card, as the flow `train` makes it; people are named by their ids.
@@ -161,6 +195,7 @@ def card_of(
         seed=seed,
         about=About("0" * 64, "data", splits.dvc_md5, "HEAD"),
         curvature_rows=CURVATURE_ROWS if unseen else 0,
+        curvature_temperature=temperature,
         unseen=unseen,
     )
     if kept is not None:
@@ -315,7 +350,7 @@ def _command(words: Sequence[str]) -> str:
     if "--keep" in left:
         at = left.index("--keep")
         del left[at : at + 2]
-    return " ".join(["python", f"benchmarks/{Path(words[0]).name}", *left])
+    return shlex.join(["python", f"benchmarks/{Path(words[0]).name}", *left])
 
 
 def _kept(folder: Path | None, name: str) -> Path | None:

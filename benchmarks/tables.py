@@ -1,4 +1,4 @@
-"""The tables of docs/methods/pte.md, docs/methods/prune.md and docs/evaluation.md, from results.
+"""The tables of docs/methods/{pte,prune,calibrated}.md and docs/evaluation.md, from results.
 
     python benchmarks/tables.py
 
@@ -19,7 +19,19 @@ DATA = ("digits", "cwru", "watch", "fashion_mnist")
 
 def main() -> int:
     """Print every table."""
-    tables = (class_forgetting, ablation, inside, intensity, quarantine, controls, cost)
+    tables = (
+        class_forgetting,
+        ablation,
+        inside,
+        intensity,
+        quarantine,
+        controls,
+        cost,
+        people,
+        people_signed,
+        people_choice,
+        people_runs,
+    )
     print("\n\n".join(table() for table in tables))
     return 0
 
@@ -131,6 +143,84 @@ def intensity() -> str:
                     )
                 )
     return _table(head, rows)
+
+
+PEOPLE = ("membership_auc", "person_train", "others_held_out")  # columns, in their order
+PEOPLE_HEAD = (
+    "area (AUC)",
+    "accuracy, the person's training rows, points",
+    "accuracy, others' held-out rows, points",
+)
+
+
+def people() -> str:
+    """Distances to the network retrained without the person, and how far apart two of these are."""
+    found = _result("person_forgetting_watch")["summary"]
+    lines = {
+        "original network": found["before"],
+        "after `calibrated`": found["after"],
+        "another network retrained without the person": found["floor"],
+    }
+    return _table(
+        ("network", *PEOPLE_HEAD), [(name, *_distances(line)) for name, line in lines.items()]
+    )
+
+
+def people_signed() -> str:
+    """The same with their sign, and half of the 95 % interval over people."""
+    found = _result("person_forgetting_watch")["summary"]["signed"]
+    rows = []
+    for name, when in (("original network", "before"), ("after `calibrated`", "after")):
+        (auc, wide), *rest = (found[when][column] for column in PEOPLE)
+        points = [f"{mean:.2f} ± {half:.2f}" for mean, half in rest]
+        rows.append((name, f"{auc:.4f} ± {wide:.4f}", *points))
+    return _table(("network", *PEOPLE_HEAD), rows)
+
+
+def people_choice() -> str:
+    """Distances with other settings and other seeds, by which settings were chosen."""
+    rows = []
+    for one in _result("person_choice_watch"):
+        options = one["options"]
+        settings = (one["temperature"], options["hold_weight"], options["pull_weight"])
+        rows.append((settings, one["summary"]["after"]))
+    head = ("temperature", "`hold_weight`", "`pull_weight`", *PEOPLE_HEAD)
+    return _table(
+        head,
+        [
+            (*(f"{value:g}" for value in settings), *_distances(after))
+            for settings, after in sorted(rows, key=lambda row: row[0])
+        ],
+    )
+
+
+def people_runs() -> str:
+    """Every run: before, after, and retrained without the person."""
+    head = (
+        "seed",
+        "person",
+        "rows",
+        "area against their own held-out rows",
+        "accuracy, their training rows",
+        "accuracy, held-out rows of the others",
+    )
+    rows = []
+    for run in _result("person_forgetting_watch")["runs"]:
+        figures = [
+            " / ".join(f"{run[when][name]:.{digits}f}" for when in ("before", "after", "retrained"))
+            for name, digits in zip(PEOPLE, (3, 1, 1), strict=True)
+        ]
+        rows.append((str(run["seed"]), str(run["person"]), str(run["rows"]), *figures))
+    return _table(head, rows)
+
+
+def _distances(found: Mapping[str, float]) -> tuple[str, ...]:
+    auc, *points = (found[name] for name in PEOPLE)
+    return (f"{auc:.4f}", *(f"{value:.2f}" for value in points))
+
+
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
 
 
 def controls() -> str:

@@ -76,7 +76,7 @@ class Calibrated(BaseModel):
     push_weight: float = Field(default=1.0, gt=0, description="weight of the push")
     pull_weight: float = Field(default=5.0, ge=0, description="weight of the pull")
     hold_weight: float = Field(
-        default=400.0,
+        default=200.0,
         ge=0,
         description="weight of the curvature, where the card has it; 0: as without",
     )
