@@ -30,6 +30,7 @@ COLOURS = 64
 LEAST = 1e-4
 # Names of points nearer than this, in typographic points, are kept so far apart.
 NEAR, ROOM = 110, 12
+MARGIN = 0.04  # of the axis
 
 
 def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
@@ -61,7 +62,11 @@ def pareto_plot(lines: Sequence[Line], title: str) -> Figure:
         axis.set_minor_formatter(NullFormatter())
     low, high = axes.get_ylim()  # whole powers of ten, so that two ticks at least are in sight
     axes.set_ylim(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high)))
-    axes.set_xlim(left=80 * LEAST)
+    if named:  # from a power of ten too, with room for half of a large point at either end
+        start = math.floor(math.log10(min(x for x, _, _ in named)))
+        end = math.log10(max(x for x, _, _ in named))
+        room = MARGIN * max(end - start, 1)
+        axes.set_xlim(10 ** (start - room), 10 ** (end + room))
     axes.tick_params(which="minor", length=0)
     _write_names(axes, named)
     axes.set_xlabel(

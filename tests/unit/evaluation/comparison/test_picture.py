@@ -24,3 +24,10 @@ def test_no_name_covers_another_though_all_methods_are_as_good():
     assert len(names) == len(lines)
     boxes = [Text.get_window_extent(text) for text in names]  # without the line to the point
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_the_axis_begins_at_a_power_of_ten_and_leaves_room_for_the_last_point():
+    (axes,) = pareto_plot([line("near", 0.03, 0.01), line("far", 0.2, 0.01)], "far").axes
+    low, high = axes.get_xlim()
+    assert 0.8 < low < 1
+    assert high > 1.04 * 20
