@@ -85,6 +85,7 @@ benchmark: $(STAMP) ## Compare all methods anew and write docs/benchmark.md (hou
 	$(BIN)/lethe benchmark --data cwru --methods retrain,pte,delete,boundary_shrink,class_direction,nearest_mean,gradient_ascent,imu,random_labels,salun_forget_only,ssd,fine_tune,neggrad_plus,scrub,salun,bad_teacher,l1_sparse --out benchmarks/results
 	$(BIN)/lethe benchmark --data cwru --budget 8 --methods pte,delete,boundary_shrink,class_direction,nearest_mean,gradient_ascent,imu,random_labels,salun_forget_only,ssd --out benchmarks/results
 	$(BIN)/lethe benchmark --data fashion_mnist --no-feature-level --methods pte,delete,boundary_shrink,random_labels,gradient_ascent,salun_forget_only,imu --out benchmarks/results
+	$(BIN)/lethe benchmark --data cifar10 --rows-per-class 2500 --recipe network=lethe.models.networks:cifar_cnn --recipe epochs=10 --no-feature-level --methods pte,delete,boundary_shrink,class_direction,gradient_ascent,imu,random_labels,salun_forget_only --out benchmarks/results
 	$(BIN)/lethe benchmark --data watch --subjects all --no-feature-level --methods retrain,calibrated,gradient_ascent,random_labels,salun_forget_only,imu,ssd,fine_tune,neggrad_plus,scrub,salun --out benchmarks/results
 	$(BIN)/python benchmarks/person_forgetting.py --data watch --people 0,1,2,3,4,5,6,7,8,9 --seeds 3
 	$(BIN)/python benchmarks/comparison_tables.py --write

@@ -60,12 +60,17 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
 
 def test_a_block_that_fails_ends_what_its_workers_are_at(tmp_path):
     """Their work would take until the event comes, which is never."""
-    began = tmp_path / "began"
-    with pytest.raises(KeyboardInterrupt), workers(1) as pool:
-        endless = [pool.submit(begin_and_wait, began) for _ in range(3)]
-        while not began.exists():
-            wait(endless, timeout=0.05)
-        raise KeyboardInterrupt
+    began, endless = tmp_path / "began", []
+
+    def interrupted():
+        with workers(1) as pool:
+            endless.extend(pool.submit(begin_and_wait, began) for _ in range(3))
+            while not began.exists():
+                wait(endless, timeout=0.05)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert all(one.done() for one in endless)
     with pytest.raises(BrokenProcessPool):
         endless[0].result()
