@@ -1,8 +1,6 @@
-"""docs/methods/prune.md shows what was measured, and the bars that a quarantine has."""
+"""What docs/methods/prune.md shows meets the bars that a quarantine has."""
 
-import importlib.util
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -10,17 +8,6 @@ import pytest
 from lethe.unlearning.prune import PRUNE
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "methods" / "prune.md").read_text(encoding="utf-8")
-
-
-def test_the_table_is_that_of_the_result_files():
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
-    shown = re.search(r"<!-- quarantine -->\n(.*?)\n<!-- end -->", PAGE, flags=re.DOTALL)
-    assert shown
-    assert shown[1] == tables.quarantine()
-    assert shown[1].count("\n") >= 2
 
 
 @pytest.mark.parametrize("name", ["digits", "cwru"])

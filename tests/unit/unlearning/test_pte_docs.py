@@ -1,40 +1,11 @@
-"""docs/methods/pte.md says what was measured."""
+"""What docs/methods/pte.md and docs/evaluation.md show meets its bars with the defaults."""
 
-import importlib.util
 import json
-import re
 from pathlib import Path
-
-import pytest
 
 from lethe.unlearning.pte import PTE
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "methods" / "pte.md").read_text(encoding="utf-8")
-
-
-EVALUATION = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("table", "page"),
-    [
-        ("class_forgetting", PAGE),
-        ("ablation", PAGE),
-        ("inside", PAGE),
-        ("intensity", PAGE),
-        ("controls", EVALUATION),
-        ("cost", EVALUATION),
-    ],
-)
-def test_the_tables_are_those_of_the_result_files(table, page):
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
-    shown = re.search(rf"<!-- {table} -->\n(.*?)\n<!-- end -->", page, flags=re.DOTALL)
-    assert shown
-    assert shown[1] == getattr(tables, table)()
-    assert shown[1].count("\n") >= 2
 
 
 def test_no_control_was_judged_wrongly():
