@@ -13,6 +13,7 @@ def test_what_is_reported_was_measured_with_the_defaults_and_not_with_the_seeds_
     result = json.loads((RESULTS / "person_forgetting_watch.json").read_text(encoding="utf-8"))
     choice = json.loads((RESULTS / "person_choice_watch.json").read_text(encoding="utf-8"))
     assert result["options"] == Calibrated().model_dump(mode="json")
+    assert result["card"]["unseen_folds"] == 5
     reported = {run["seed"] for run in result["runs"]}
     for one in choice:
         first, count = one["seeds"]
