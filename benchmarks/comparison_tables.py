@@ -17,7 +17,7 @@ from lethe.evaluation.comparison.keep import About, read_rows
 from lethe.evaluation.comparison.picture import pareto_plot, save_small
 from lethe.evaluation.comparison.row import Row
 from lethe.evaluation.comparison.summary import summarise
-from lethe.evaluation.comparison.words import bars, title, who_is_ahead
+from lethe.evaluation.comparison.words import bars, title, who_is_ahead, why_refused
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -107,7 +107,7 @@ def section(rows: Sequence[Row], about: About, *, name: str) -> str:
     judged = next((line for line in lines if line.method == JUDGED and line.gap), None)
     if kind == "class" and judged is not None and not about.budget:  # they are for its defaults
         shown.append(f"Bars of `{JUDGED}`: {'; '.join(map(_bar, bars(judged)))}.")
-    shown.append(who_is_ahead(lines))
+    shown += [words for words in (who_is_ahead(lines), why_refused(lines)) if words]
     picture = PICTURES / f"{name}.png"
     if picture.is_file():
         shown.append(f"![{title(about, kind)}: distance to retraining](images/{name}.png)")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from lethe.evaluation.comparison.keep import About
 from lethe.evaluation.comparison.row import Row
 from lethe.evaluation.comparison.summary import Interval, Line, summarise
-from lethe.evaluation.comparison.words import bars, title, who_is_ahead
+from lethe.evaluation.comparison.words import bars, title, who_is_ahead, why_refused
 
 JUDGED = "pte"
 NEAR = (
@@ -46,6 +46,8 @@ def print_comparison(rows: list[Row], about: About, *, as_json: bool = False) ->
             shown = _percent(bar.measured)
             out.print(f"{passed:7} {bar.name}: {shown}, at most {100 * bar.most:.1f}")
     out.print(f"\n{who_is_ahead(lines)}")
+    if why := why_refused(lines):
+        out.print(f"\n{why}")
 
 
 Column = tuple[str, Callable[[Line], str]]

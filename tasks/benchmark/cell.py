@@ -29,7 +29,7 @@ from lethe.evaluation.feature_level.readings import Network
 from lethe.evaluation.gates import GateThresholds
 from lethe.evaluation.output_level import evaluate
 from lethe.evaluation.results import Evaluation, Part
-from lethe.evaluation.verdict import decide
+from lethe.evaluation.verdict import Decision, decide
 from lethe.patching.network import Patched
 from lethe.unlearning.method import (
     Context,
@@ -133,8 +133,7 @@ def measure(case: Case, way: Way, thresholds: GateThresholds, *, feature_level: 
         **facts,
         **figures(evaluation),
         **_costs(seconds, cpu_seconds, case.retrained),
-        verdict=decision.verdict.value,
-        rule=decision.rule,
+        **_judged(decision),
         epochs=edit.epochs,
         stopped=edit.stopped,
     )
@@ -244,8 +243,7 @@ def _retrained(
         **facts,
         **figures(evaluation),
         **_costs(found.seconds, found.cpu_seconds, case.retrained),
-        verdict=decision.verdict.value,
-        rule=decision.rule,
+        **_judged(decision),
     )
 
 
@@ -280,6 +278,15 @@ def _evaluated(case: Case, successor: nn.Module, *, feature_level: bool) -> Eval
     )
     level = "output" if found is None else "feature"
     return evaluation.model_copy(update={"features": found, "level": level})
+
+
+def _judged(decision: Decision) -> dict[str, Any]:
+    gates = [gate.name for gate in decision.gates if gate.passed is False]
+    return {
+        "verdict": decision.verdict.value,
+        "rule": decision.rule,
+        "failed_gates": ",".join(gates),
+    }
 
 
 def _costs(seconds: float, cpu_seconds: float, reference: Reference) -> dict[str, Any]:

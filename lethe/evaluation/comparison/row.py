@@ -46,6 +46,7 @@ class Row:
         retrain_seconds, retrain_cpu_seconds: of retraining.
         time_ratio, cpu_ratio: method through retraining.
         verdict, rule: as `lethe.evaluation.verdict.decide` gives them.
+        failed_gates: names of the gates that were not passed, with commas; "" if all were.
         epochs: of the edit.
         stopped: why it ended, in words.
         failed: what the method said where it could not edit; then all it would have is None.
@@ -93,6 +94,7 @@ class Row:
     cpu_ratio: float | None = None
     verdict: str | None = None
     rule: str | None = None
+    failed_gates: str | None = None
     epochs: int | None = None
     stopped: str | None = None
     failed: str | None = None

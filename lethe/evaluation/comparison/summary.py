@@ -9,7 +9,7 @@ data set. With one seed there is none.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
@@ -40,7 +40,7 @@ class Line:
     class in any of them. `membership_gap` is the mean distance of the attack's area to the
     retrained network's, `time_share` the method's time as a share of retraining's. Everything is
     None where every cell failed. `on_front` says that no other method is as near on both sides and
-    as fast.
+    as fast. `failed_gates` counts, for each gate, the cells that did not pass it.
     """
 
     method: str
@@ -63,6 +63,7 @@ class Line:
     time_share: Interval | None = None
     search_seconds: float = 0.0
     verdicts: tuple[tuple[str, int], ...] = ()
+    failed_gates: tuple[tuple[str, int], ...] = ()
     on_front: bool = False
 
 
@@ -153,7 +154,14 @@ def _line(method: str, rows: Sequence[Row]) -> Line:
         time_share=over_seeds(good, time_share),
         search_seconds=fmean(row.search_seconds for row in good),
         verdicts=tuple(sorted(Counter(row.verdict for row in good if row.verdict).items())),
+        failed_gates=tuple(sorted(Counter(_failed_gates(good)).items())),
     )
+
+
+def _failed_gates(rows: Iterable[Row]) -> Iterator[str]:
+    """The name of every gate, once for each row that did not pass it."""
+    for row in rows:
+        yield from filter(None, (row.failed_gates or "").split(","))
 
 
 def _nothing_done(rows: Sequence[Row]) -> Line:
@@ -168,7 +176,7 @@ def _undone(row: Row) -> Row:
         was, there = getattr(row, f"before_{part}"), getattr(row, f"retrained_{part}")
         changes[f"after_{part}"] = was
         changes[f"gap_{part}"] = None if was is None or there is None else was - there
-    unknown = ("seconds", "cpu_seconds", "time_ratio", "cpu_ratio", "verdict")
+    unknown = ("seconds", "cpu_seconds", "time_ratio", "cpu_ratio", "verdict", "failed_gates")
     no_time: dict[str, Any] = dict.fromkeys(unknown)
     return replace(
         row,

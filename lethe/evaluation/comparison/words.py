@@ -74,6 +74,16 @@ def who_is_ahead(lines: Sequence[Line]) -> str:
     return " ".join(said)
 
 
+def why_refused(lines: Sequence[Line]) -> str:
+    """Which gates each method's cells did not pass, nearest first; empty where rows do not say."""
+    said = [
+        f"{line.method}: {', '.join(f'{gate} {count}' for gate, count in line.failed_gates)}"
+        for line in contenders(lines)
+        if line.failed_gates
+    ]
+    return f"Gates that were not passed, by cells: {'; '.join(said)}." if said else ""
+
+
 def _ahead(found: Sequence[Line]) -> str:
     first = found[0]
     assert first.gap is not None  # noqa: S101 (contenders have one)

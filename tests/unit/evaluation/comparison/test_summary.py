@@ -4,7 +4,7 @@ import pytest
 
 from lethe.evaluation.comparison.row import Row, mean_gap
 from lethe.evaluation.comparison.summary import NOTHING_DONE, interval, over_seeds, summarise
-from lethe.evaluation.comparison.words import bars, contenders, who_is_ahead
+from lethe.evaluation.comparison.words import bars, contenders, who_is_ahead, why_refused
 
 
 def cell(method="pte", seed=0, target="3", needs="forget_only", **figures):
@@ -158,6 +158,21 @@ def test_a_leader_with_retained_rows_is_not_the_only_one_named():
     said = who_is_ahead(summarise(rows))
     assert "scrub is nearest" in said
     assert "Of those without retained rows: pte is nearest" in said
+
+
+def test_gates_are_counted_by_cell_and_told_of_the_methods_nearest_first():
+    rows = [
+        cell(failed_gates="class_loss,remembered"),
+        cell(target="4", failed_gates="remembered"),
+        cell(target="5", failed_gates=""),
+        cell("worse", forget_train=0.5, failed_gates="class_loss"),
+        cell("retrain", needs="retain", failed_gates="class_loss"),
+    ]
+    assert why_refused(summarise(rows)) == (
+        "Gates that were not passed, by cells: pte: class_loss 1, remembered 2; "
+        "worse: class_loss 1."
+    )
+    assert not why_refused(summarise([cell()]))  # rows from before there was the column
 
 
 def test_time_is_the_processors_and_on_an_accelerator_the_clocks():

@@ -78,6 +78,7 @@ def test_a_cells_figures_are_those_worked_out_by_hand(case):
     assert (row.worst_class, row.worst_class_loss) == ("b", pytest.approx(0.8))
     assert (row.time_ratio, row.cpu_ratio) == (1.25, 1.5)
     assert (row.needs, row.verdict, row.rule) == ("retain", "refused", "gate_failed")
+    assert {"retained_loss", "class_loss"} <= set(row.failed_gates.split(","))
 
 
 def test_a_real_method_forgets_and_its_settings_stand_in_the_row(case):
