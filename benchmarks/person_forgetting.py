@@ -302,13 +302,14 @@ def distances(found: Mapping[str, float], retrained: Mapping[str, float]) -> dic
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the absolute distances; of those with their sign; and what seeds alone make."""
+    """Means of the absolute distances, also of the worst seed and with sign; and of seeds alone."""
     found: dict[str, Any] = {
         moment: {
             name: _mean(abs(run[f"distance_{moment}"][name]) for run in runs) for name in FIGURES
         }
         for moment in ("before", "after")
     }
+    found["after_worst_seed"] = {name: _worst_seed(runs, name) for name in FIGURES}
     found["signed"] = {moment: _signed(runs, moment) for moment in ("before", "after")}
     retrained = {(run["seed"], run["person"]): run["retrained"] for run in runs}
     seeds = sorted({seed for seed, _ in retrained})
@@ -320,6 +321,15 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ]
         found["floor"] = {name: _mean(abs(one[name]) for one in apart) for name in FIGURES}
     return found
+
+
+def _worst_seed(runs: Sequence[Mapping[str, Any]], name: str) -> float:
+    """The largest of the seeds' mean absolute distances after the edit."""
+    seeds = {run["seed"] for run in runs}
+    return max(
+        _mean(abs(run["distance_after"][name]) for run in runs if run["seed"] == seed)
+        for seed in seeds
+    )
 
 
 def _signed(runs: Sequence[Mapping[str, Any]], moment: str) -> dict[str, list[float | None]]:

@@ -183,15 +183,11 @@ def people_choice() -> str:
     for one in _result("person_choice_watch"):
         options = one["options"]
         settings = (one["temperature"], options["hold_weight"], options["pull_weight"])
-        rows.append((settings, one["summary"]["after"]))
-    head = ("temperature", "`hold_weight`", "`pull_weight`", *PEOPLE_HEAD)
-    return _table(
-        head,
-        [
-            (*(f"{value:g}" for value in settings), *_distances(after))
-            for settings, after in sorted(rows, key=lambda row: row[0])
-        ],
-    )
+        worst = one["summary"]["after_worst_seed"]["others_held_out"]
+        rows.append((settings, (*_distances(one["summary"]["after"]), f"{worst:.2f}")))
+    head = ("temperature", "`hold_weight`", "`pull_weight`", *PEOPLE_HEAD, "the last, worst seed")
+    shown = [(*(f"{value:g}" for value in settings), *cells) for settings, cells in sorted(rows)]
+    return _table(head, shown)
 
 
 def people_runs() -> str:

@@ -237,6 +237,7 @@ def test_the_floor_is_what_the_retrained_networks_of_neighbouring_seeds_differ_b
     found = summarise([run(0, 0.5), run(1, 0.6), run(2, 0.9)])
     assert found["floor"]["membership_auc"] == pytest.approx((0.1 + 0.3 + 0.4) / 3, abs=1e-4)
     assert found["after"]["person_train"] == pytest.approx(0.5 / 3, abs=1e-4)
+    assert found["after_worst_seed"]["person_train"] == pytest.approx(0.4)
     assert "floor" not in summarise([run(0, 0.5)])
 
 
