@@ -31,12 +31,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from class_forgetting import RESULTS, ROOT, Splits, accuracy, facts, read, read_recipe, write
-from scipy.stats import t as student
 from torch import nn
 
 from lethe.data.repository import open_dataset
 from lethe.data.rows import TensorRows
 from lethe.data.training_card import TrainingCard
+from lethe.evaluation.comparison.summary import interval
 from lethe.evaluation.membership import attack, loss_scores
 from lethe.models.card import CURVATURE_ROWS, CURVATURE_TEMPERATURE, About, make_card
 from lethe.models.cross_fitting import cross_fit
@@ -346,11 +346,9 @@ def _signed(runs: Sequence[Mapping[str, Any]], moment: str) -> dict[str, list[fl
             )
             for person in people
         ]
-        half = None
-        if len(each) > 1:
-            spread = statistics.stdev(each) / len(each) ** 0.5
-            half = round(float(student.ppf(0.975, len(each) - 1)) * spread, 4)
-        found[name] = [round(statistics.fmean(each), 4), half]
+        over = interval(each)
+        half = None if over.high is None else round(over.high - over.mean, 4)
+        found[name] = [round(over.mean, 4), half]
     return found
 
 
