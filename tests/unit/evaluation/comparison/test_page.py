@@ -44,6 +44,15 @@ def test_committed_comparisons_are_whole_and_say_how_they_were_made(path):
     assert (ROOT / "docs" / "images" / f"{path.stem}.png").is_file()
 
 
+def test_one_command_makes_them_all_but_what_an_accelerator_made():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^benchmark:.*\n((?:\t.*\n)+)", makefile, flags=re.MULTILINE)
+    made = {line.strip().removeprefix("$(BIN)/") for line in recipe[1].splitlines()}
+    for path in FILES:
+        _, about = read_rows(path)
+        assert about.command in made or path.stem.endswith("_accelerator")
+
+
 def test_a_section_has_command_table_bars_and_who_is_ahead(tables, tmp_path):
     """On a file made here, so that it holds before results are committed."""
     spec = importlib.util.spec_from_file_location("keep", Path(__file__).parent / "test_keep.py")
