@@ -9,7 +9,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from lethe.data.errors import NotARepositoryError, RemoteError
+from lethe.data.errors import AWAY
 from lethe.deletion.ledger.types import Batch
 from lethe.deletion.policy.judge import Rung
 from lethe.deletion.states import State
@@ -53,8 +53,6 @@ from tasks.search import find_settings
 
 # What no repetition mends: the request itself cannot be carried out.
 PERMANENT = (DataError, ModelError, MethodError)
-# Data that cannot be reached now may be reached tomorrow.
-AWAY = (RemoteError, NotARepositoryError)
 MAX_ATTEMPTS = 5
 
 
@@ -88,18 +86,18 @@ def carry_out(
         try:
             return _carry_out(desk, batch, ladder, newest=newest, reference=reference)
         except (*AWAY, RegistryError) as error:
-            note_wait(desk, batch, _in_short(error))
+            note_wait(desk, batch, error.in_short)
             raise
         except PERMANENT as error:
             # Some of it may have been concluded by now, as forgotten before.
             left = desk.ledger.renew(batch, desk.lease)
-            set_aside(desk, left, State.FAILED, _in_short(error))
+            set_aside(desk, left, State.FAILED, error.in_short)
             raise
         except Exception as error:
             outage = as_outage(error)
             if outage is None:
                 raise
-            note_wait(desk, batch, _in_short(outage))
+            note_wait(desk, batch, outage.in_short)
             raise outage from error
 
 
@@ -150,7 +148,7 @@ def _carry_out(
                     ended = finish(record, outcome, notary, still_ours)
         except (MethodError, ModelError) as error:
             unable = error
-            climb = climb.noted(number, "unable", _in_short(error))
+            climb = climb.noted(number, "unable", error.in_short)
             continue
         done = ended
         if done.successor is not None:
@@ -185,8 +183,3 @@ def _forget_and_measure(record: Record, *, reference: bool) -> Outcome:
         relapse = measure_earlier(record, edit)
     decision = decide_verdict(record, evaluation, relapse, retrained=record.method.name == RETRAIN)
     return Outcome(instructions, edit, retrained, evaluation, seconds, own, decision)
-
-
-def _in_short(error: LetheError) -> str:
-    """What happened, without what to type: the first sentence."""
-    return " ".join(str(error).split()).partition(". ")[0]

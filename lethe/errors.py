@@ -12,6 +12,11 @@ class LetheError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    @property
+    def in_short(self) -> str:
+        """What happened, without what to type: the first sentence, in one line."""
+        return " ".join(str(self).split()).partition(". ")[0]
+
 
 class SettingsError(LetheError):
     """A setting is missing, misspelt or out of range."""

@@ -36,10 +36,11 @@ class DVCDatasetSource(DatasetSource):  # type: ignore[misc]  # MLflow is not ty
     def load(self) -> Any:
         """The tracked file or folder at the recorded commit, as a `pyarrow.dataset.Dataset`."""
         import pyarrow.dataset as pads
-        from dvc.api import DVCFileSystem
         from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-        files = PyFileSystem(FSSpecHandler(DVCFileSystem(self.repository, rev=self.git_rev)))
+        from lethe.data.repository import dvc_filesystem
+
+        files = PyFileSystem(FSSpecHandler(dvc_filesystem(self.repository, self.git_rev)))
         return pads.dataset(self.path, filesystem=files, format="parquet")
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from prefect import task
 
 from lethe.data.attribution import Weight, weigh_selections
-from lethe.data.errors import RemoteError
+from lethe.data.errors import AWAY
 from lethe.deletion.ledger.types import Entry, Facts, Judgement
 from lethe.deletion.policy.judge import weigh
 from lethe.deletion.policy.model import Policy
@@ -28,8 +28,9 @@ def weigh_requests(
 ) -> dict[str, int]:
     """Weigh every approved request that was not weighed yet, or those of the ids given.
 
-    A remote that does not answer leaves its requests as they are, for the next run; they are not
-    carried out before. A data set that is not there holds them, for a person to look at.
+    A repository or a remote that cannot be reached leaves its requests as they are, for the next
+    run, with a note of what they wait for; they are not carried out before. A data set that is not
+    there holds them, for a person to look at.
 
     Returns:
         How many went on, how many wait for a person now, how many were rejected, held, and not
@@ -44,8 +45,9 @@ def weigh_requests(
             weights = weigh_selections(
                 repository, dataset, rev, [e.request.forget.selection for e in several]
             )
-        except RemoteError:
+        except AWAY as error:
             counted["unreadable"] += len(several)
+            desk.ledger.many.waits([e.id for e in several], error.in_short, actor=desk.worker)
             continue
         except DataError as error:
             unread = Judgement(State.HELD, f"Its data set cannot be read: {type(error).__name__}")

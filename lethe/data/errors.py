@@ -23,6 +23,10 @@ class RemoteError(DataError):
     """The DVC remote refuses or cannot be reached."""
 
 
+# Data that cannot be reached now may be reached tomorrow: what needs it waits, and does not fail.
+AWAY = (RemoteError, NotARepositoryError)
+
+
 class FormError(DataError):
     """A Parquet file is not in the form of a data set."""
 

@@ -86,7 +86,7 @@ def open_dataset(repository: str, dataset: str, rev: str) -> OpenDataset:
     """
     public, recorded = without_credentials(repository), recorded_name(repository)
     path = str(PurePosixPath(dataset))
-    filesystem = _filesystem(repository, public, rev)
+    filesystem = dvc_filesystem(repository, rev)
     sha: str = filesystem.repo.get_rev()
     with _dvc_errors(public, path, sha):
         try:
@@ -153,11 +153,23 @@ def _origin(folder: Path) -> str | None:
     return str(url.decode())
 
 
-def _filesystem(repository: str, public: str, rev: str) -> Any:
+def dvc_filesystem(repository: str, rev: str) -> Any:
+    """What DVC tracks at a revision, as a `dvc.api.DVCFileSystem`.
+
+    DVC keeps one index of outputs for all processes, in an SQLite file outside of the repository.
+    Of two that fill it at once one fails, and one that is killed meanwhile leaves it incomplete for
+    all who come after. The index of what is returned here is in memory.
+
+    Raises:
+        NotARepositoryError: if there is no such repository, or DVC is not used in it.
+        MissingRevisionError: if it has no such revision.
+    """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from dvc.scm import RevError
+    from dvc_data.index import DataIndex
 
+    public = without_credentials(repository)
     location = str(Path(repository).resolve()) if Path(repository).exists() else repository
     try:
         filesystem = DVCFileSystem(location, rev=rev)
@@ -177,6 +189,7 @@ def _filesystem(repository: str, public: str, rev: str) -> Any:
             f"{public} does not use DVC at revision {rev!r}. Nothing was read. Start with "
             "`dvc init` there, then `dvc add` and `git commit`."
         )
+    filesystem.repo._data_index = DataIndex()  # type: ignore[no-untyped-call]  # noqa: SLF001
     return filesystem
 
 
@@ -200,13 +213,15 @@ def _dvc_errors(public: str, dataset: str, sha: str) -> Iterator[None]:
 
     try:
         yield
-    except (FileNotFoundError, DataIndexDirError) as error:
-        raise MissingObjectError(
-            f"DVC knows {dataset} in {public} at {sha[:12]}, but neither its cache nor its remote "
-            "holds the data. Nothing was changed. Where the data is, run `dvc push`."
-        ) from error
-    except (OSError, DvcException, BotoCoreError, ClientError) as error:
+    except (OSError, DvcException, DataIndexDirError, BotoCoreError, ClientError) as error:
+        # Whatever keeps DVC from the list of a folder's files is the cause of a DataIndexDirError.
+        why = (error.__cause__ or error) if isinstance(error, DataIndexDirError) else error
+        if isinstance(why, FileNotFoundError | DataIndexDirError):
+            raise MissingObjectError(
+                f"DVC knows {dataset} in {public} at {sha[:12]}, but neither its cache nor its "
+                "remote holds the data. Nothing was changed. Where the data is, run `dvc push`."
+            ) from error
         raise RemoteError(
-            f"The DVC remote of {public} cannot be read: {type(error).__name__}. Nothing was "
+            f"The DVC remote of {public} cannot be read: {type(why).__name__}. Nothing was "
             "changed. Check it with `dvc status --cloud` and see docs/data.md for credentials."
         ) from error

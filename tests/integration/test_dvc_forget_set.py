@@ -319,6 +319,14 @@ def test_the_working_tree_plays_no_part(made, tmp_path):
     assert (after.git_rev, after.set_digest) == (before.git_rev, before.set_digest)
 
 
+def test_no_index_is_shared_with_other_processes(made, tmp_path, monkeypatch):
+    """DVC's own is a file outside of the repository, which one process finds half written."""
+    root, _, (first, _) = made
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path))
+    assert resolve(spec(str(root), first, classes=("b",))).total == TRAIN
+    assert not list(tmp_path.rglob("index"))
+
+
 def test_another_repository_is_read_by_url_at_an_older_revision(made, tmp_path):
     root, _, (first, _) = made
     git(tmp_path, "clone", "-q", "--bare", str(root), "bare.git")
@@ -367,7 +375,7 @@ def test_a_remote_in_s3_is_read_without_filling_the_cache(tmp_path, monkeypatch)
             resolve(spec(str(root), classes=("b",)))
     finally:
         server.stop()
-    with pytest.raises(errors.RemoteError, match="cannot be read"):
+    with pytest.raises(errors.RemoteError, match="cannot be read: EndpointConnectionError"):
         resolve(spec(str(root), classes=("b",)))
 
 

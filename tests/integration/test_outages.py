@@ -84,3 +84,32 @@ def test_an_error_of_ones_own_still_ends_the_request_after_some_tries(project, m
         deletion_requests()
     assert entry(asked.id).state is State.FAILED
     assert "taken up 5 times" in entry(asked.id).reason
+
+
+@pytest.mark.slow
+def test_data_that_cannot_be_reached_is_waited_for_and_data_that_is_not_there_needs_a_person(
+    project, monkeypatch
+):
+    (project / "policy.toml").write_text(POLICY)
+    (project / "elsewhere").symlink_to(project)
+    asked = {}
+    for name, repository, label in (("far", "elsewhere", "3"), ("gone", ".", "5")):
+        dataset = "data/digits" if name == "far" else "data/no-such"
+        selection = Selection(classes=(label,))
+        spec = ForgetSpec(repository=repository, dataset=dataset, selection=selection)
+        request = DeletionRequest(model="digits@champion", forget=spec)
+        asked[name] = file_request(load_settings(), request).id
+    (project / "elsewhere").unlink()
+    for _ in range(2):
+        assert deletion_requests().batches == ()
+    found = {name: entry(of) for name, of in asked.items()}
+    assert {name: one.state for name, one in found.items()} == {
+        "far": State.APPROVED,
+        "gone": State.HELD,
+    }
+    assert found["gone"].reason == "Its data set cannot be read: MissingDatasetError"
+    waited = [move.reason for move in found["far"].history if move.before == move.after]
+    assert waited == ["It waits: elsewhere is no git repository that can be read"]
+    (project / "elsewhere").symlink_to(project)
+    deletion_requests()
+    assert entry(asked["far"]).state is State.COMPLETED

@@ -71,7 +71,8 @@ def _approval(entry: Entry, approvers: Sequence[str]) -> Step:
 
 
 def _turn(entry: Entry, approvers: Sequence[str]) -> Step:
-    del approvers
+    if _waits(entry):
+        return _work(entry, approvers)
     when = "as soon as a worker is free" if entry.at_once else "with the next scheduled run"
     return Step(
         f"It is carried out {when}. To do it now:",
@@ -89,14 +90,18 @@ def _hold(entry: Entry, approvers: Sequence[str]) -> Step:
 
 def _work(entry: Entry, approvers: Sequence[str]) -> Step:
     del approvers
-    last = entry.history[-1].reason if entry.history else None
-    if last is not None and last.startswith(WAITS):
+    if _waits(entry):
         return Step(
             "Mend what the history's last line names. The next run then goes on with it. "
             "To do it now:",
             ("lethe requests process",),
         )
     return Step("Nothing is to be done. If the worker stops, another one goes on with it.")
+
+
+def _waits(entry: Entry) -> bool:
+    last = entry.history[-1].reason if entry.history else None
+    return last is not None and last.startswith(WAITS)
 
 
 def _promotion(entry: Entry, approvers: Sequence[str]) -> Step:

@@ -24,6 +24,8 @@ from lethe.deletion.ledger.transaction import (
 from lethe.deletion.ledger.types import WAITS, Entry, Facts, Judgement
 from lethe.deletion.states import MOVES, State
 
+_WAITING = {State.APPROVED, State.IN_PROGRESS}
+
 
 class Many:
     """Reads and changes of many requests; `Ledger.many`."""
@@ -63,7 +65,7 @@ class Many:
         return self._run.write(_again, ids, actor=checked_actor(actor), reason=reason)
 
     def waits(self, ids: Collection[str], reason: str, *, actor: str) -> int:
-        """Note in the histories of requests in progress what they wait for.
+        """Note in the histories of requests what they wait for: those approved or in progress.
 
         Where the last line says so already, none is added: an outage may last for days.
 
@@ -137,7 +139,7 @@ def _again(tx: Transaction, ids: Collection[str], *, actor: str, reason: str) ->
 
 def _waits(tx: Transaction, ids: Collection[str], reason: str, *, actor: str) -> int:
     text = one_line(f"{WAITS}{reason}")
-    found = [entry for entry in _entries(tx, ids) if entry.state is State.IN_PROGRESS]
+    found = [entry for entry in _entries(tx, ids) if entry.state in _WAITING]
     said = last_reasons(tx, [entry.id for entry in found])
     fresh = [entry for entry in found if said.get(entry.id) != text]
     for entry in fresh:
