@@ -302,7 +302,7 @@ def distances(found: Mapping[str, float], retrained: Mapping[str, float]) -> dic
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the absolute distances, also of the worst seed and with sign; and of seeds alone."""
+    """Mean absolute distances: of runs, people, the worst seed; with sign; of seeds alone."""
     found: dict[str, Any] = {
         moment: {
             name: _mean(abs(run[f"distance_{moment}"][name]) for run in runs) for name in FIGURES
@@ -310,7 +310,12 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for moment in ("before", "after")
     }
     found["after_worst_seed"] = {name: _worst_seed(runs, name) for name in FIGURES}
-    found["signed"] = {moment: _signed(runs, moment) for moment in ("before", "after")}
+    for moment in ("before", "after"):
+        each = {name: _each_person(runs, moment, name) for name in FIGURES}
+        by_person = {name: _mean(abs(one) for one in of) for name, of in each.items()}
+        found.setdefault("by_person", {})[moment] = by_person
+        signed = {name: _with_interval(of) for name, of in each.items()}
+        found.setdefault("signed", {})[moment] = signed
     retrained = {(run["seed"], run["person"]): run["retrained"] for run in runs}
     seeds = sorted({seed for seed, _ in retrained})
     if len(seeds) > 1:
@@ -332,24 +337,22 @@ def _worst_seed(runs: Sequence[Mapping[str, Any]], name: str) -> float:
     )
 
 
-def _signed(runs: Sequence[Mapping[str, Any]], moment: str) -> dict[str, list[float | None]]:
-    """Mean distance with its sign, and half of its 95 % interval (Student's t) over people.
+def _each_person(runs: Sequence[Mapping[str, Any]], moment: str, name: str) -> list[float]:
+    """Each person's distance with its sign, the mean over seeds.
 
-    What the seed does goes up and down alike and cancels; what is left is what the network knows.
+    What a seed does goes up and down alike and cancels; what is left is what networks know.
     """
-    people = sorted({run["person"] for run in runs})
-    found = {}
-    for name in FIGURES:
-        each = [
-            statistics.fmean(
-                run[f"distance_{moment}"][name] for run in runs if run["person"] == person
-            )
-            for person in people
-        ]
-        over = interval(each)
-        half = None if over.high is None else round(over.high - over.mean, 4)
-        found[name] = [round(over.mean, 4), half]
-    return found
+    return [
+        statistics.fmean(run[f"distance_{moment}"][name] for run in runs if run["person"] == person)
+        for person in sorted({run["person"] for run in runs})
+    ]
+
+
+def _with_interval(each: Sequence[float]) -> list[float | None]:
+    """Mean over people and half of its 95 % interval (Student's t)."""
+    over = interval(each)
+    half = None if over.high is None else round(over.high - over.mean, 4)
+    return [round(over.mean, 4), half]
 
 
 def _command(words: Sequence[str]) -> str:

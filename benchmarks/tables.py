@@ -28,6 +28,7 @@ def main() -> int:
         controls,
         cost,
         people,
+        people_by_person,
         people_signed,
         people_choice,
         people_runs,
@@ -161,6 +162,15 @@ def people() -> str:
         "after `calibrated`": found["after"],
         "another network retrained without the person": found["floor"],
     }
+    return _table(
+        ("network", *PEOPLE_HEAD), [(name, *_distances(line)) for name, line in lines.items()]
+    )
+
+
+def people_by_person() -> str:
+    """The mean over people of what is left of each person's distance in the mean over seeds."""
+    found = _result("person_forgetting_watch")["summary"]["by_person"]
+    lines = {"original network": found["before"], "after `calibrated`": found["after"]}
     return _table(
         ("network", *PEOPLE_HEAD), [(name, *_distances(line)) for name, line in lines.items()]
     )

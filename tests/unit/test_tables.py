@@ -9,7 +9,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "evaluation.md": ("controls", "cost"),
-    "methods/calibrated.md": ("people", "people_signed", "people_choice", "people_runs"),
+    "methods/calibrated.md": (
+        "people",
+        "people_by_person",
+        "people_signed",
+        "people_choice",
+        "people_runs",
+    ),
     "methods/prune.md": ("quarantine",),
     "methods/pte.md": ("class_forgetting", "ablation", "inside", "intensity"),
 }
