@@ -4,11 +4,13 @@ The working tree plays no part: what is read is what the commit names, from DVC'
 straight from its remote, without filling the cache.
 """
 
+import atexit
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit, urlunsplit
@@ -169,8 +171,10 @@ def dvc_filesystem(repository: str, rev: str) -> Any:
     from dvc.scm import RevError
     from dvc_data.index import DataIndex
 
-    public = without_credentials(repository)
-    location = str(Path(repository).resolve()) if Path(repository).exists() else repository
+    public, here = without_credentials(repository), Path(repository).exists()
+    location = str(Path(repository).resolve()) if here else repository
+    if not here:
+        _leave_no_clones()
     try:
         filesystem = DVCFileSystem(location, rev=rev)
         usable = filesystem.repo.dvc_dir is not None
@@ -191,6 +195,22 @@ def dvc_filesystem(repository: str, rev: str) -> Any:
         )
     filesystem.repo._data_index = DataIndex()  # type: ignore[no-untyped-call]  # noqa: SLF001
     return filesystem
+
+
+@cache
+def _leave_no_clones() -> None:
+    """Remove, at the end of this process, what DVC clones of other repositories.
+
+    Its command does so itself; a library that uses DVC leaves a clone per process behind.
+    """
+    atexit.register(_remove_clones, os.getpid())
+
+
+def _remove_clones(owner: int) -> None:
+    from dvc.repo.open_repo import clean_repos
+
+    if os.getpid() == owner:  # a fork shares them with the process that made them
+        clean_repos()
 
 
 def _output_hash(info: Mapping[str, Any]) -> str | None:

@@ -3,8 +3,10 @@
 import logging
 import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import boto3
 import numpy as np
@@ -28,6 +30,7 @@ from lethe.data.repository import without_credentials
 from lethe.data.rows import TensorRows
 from lethe.data.selection import Selection
 
+ROOT = Path(__file__).parents[2]
 KEY = b"a key for tests"
 CLASSES = ("a", "b", "c")
 BUDGET = 2**20
@@ -339,6 +342,32 @@ def test_another_repository_is_read_by_url_at_an_older_revision(made, tmp_path):
     assert len(rows) == 20
     with pytest.raises(errors.MissingRevisionError):
         resolve(spec(url, "no-such", classes=("b",)))
+
+
+CLONING = """
+import os, sys
+from lethe.data.repository import open_dataset
+opened = open_dataset(sys.argv[1], "data/toy", "HEAD")
+child = os.fork()
+if not child:
+    sys.exit()
+os.waitpid(child, 0)
+assert opened.schema.names
+print(*os.listdir(os.environ["TMPDIR"]))
+"""
+
+
+def test_a_process_leaves_no_clone_of_another_repository_behind(made, tmp_path, monkeypatch):
+    root, _, _ = made
+    git(tmp_path, "clone", "-q", "--bare", str(root), "bare.git")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    url = f"file://{tmp_path / 'bare.git'}"
+    done = subprocess.run(
+        [sys.executable, "-c", CLONING, url], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert "dvc-clone" in done.stdout
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_credentials_are_not_shown():
