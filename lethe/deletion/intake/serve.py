@@ -23,6 +23,7 @@ from lethe.settings import Settings
 
 # Longest that the end waits for answers under way.
 _GOODBYE_SECONDS = 10
+_BACKLOG = 2048  # as uvicorn's own
 _PATHS = {"plain": "/api/v1/requests, token of {}", "opendsr": "/opendsr/{}/requests"}
 
 
@@ -50,7 +51,7 @@ def serve(
 
     _check_tls(settings)
     policy = LivePolicy(settings)
-    listener = _listen(settings.intake.host, settings.intake.port)
+    listener = _bind(settings.intake.host, settings.intake.port)
     closing = Event()
     worker = f"intake:{socket.gethostname()}"
     with (
@@ -67,6 +68,8 @@ def serve(
             deliver(ledger, policy(), settings, worker=worker, senders=senders, closing=closing)
 
         app = create_app(ledger, policy, settings, deliver=send, closing=closing)
+        # Whoever reads the address may connect: what comes before uvicorn is there waits for it.
+        _listen(listener, settings)
         tls = settings.intake.tls_certificate is not None
         for line in introduction(policy(), listener.getsockname(), datetime.now(UTC), tls=tls):
             tell(line)
@@ -159,8 +162,8 @@ def _announce(policy: Callable[[], Policy], settings: Settings, *move: Any) -> A
     return announcer(policy(), settings)(*move)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, bound before anything else is opened."""
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address before anything else is opened."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends answers at once (TCP_NODELAY), not 40 ms later.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -169,8 +172,20 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            f"Nobody can listen on {host}, port {port}: {error.strerror}. Nothing was started. "
-            f"Choose another with `lethe intake --port NUMBER`, or the setting intake.port."
-        ) from None
+        raise _occupied(host, port, error) from None
     return listener
+
+
+def _listen(listener: socket.socket, settings: Settings) -> None:
+    """Let connections queue."""
+    try:
+        listener.listen(_BACKLOG)
+    except OSError as error:  # another process had bound it as well, and listens since
+        raise _occupied(settings.intake.host, settings.intake.port, error) from None
+
+
+def _occupied(host: str, port: int, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"Nobody can listen on {host}, port {port}: {error.strerror}. Nothing was started. "
+        f"Choose another with `lethe intake --port NUMBER`, or the setting intake.port."
+    )

@@ -1,4 +1,5 @@
 import re
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def test_it_does_not_start_where_it_cannot_listen(settings):
     taken = settings.intake.model_copy(update={"host": "192.0.2.1", "port": 8020})
     with pytest.raises(SettingsError, match="lethe intake --port"):
         serve(settings.model_copy(update={"intake": taken}))
+
+
+class ToldError(Exception):
+    pass
+
+
+def test_one_can_connect_as_soon_as_it_has_told_its_address(settings):
+    def tell(line):
+        port = int(re.search(r"http://127\.0\.0\.1:(\d+)", line)[1])
+        socket.create_connection(("127.0.0.1", port)).close()
+        raise ToldError
+
+    listening = settings.intake.model_copy(update={"host": "127.0.0.1", "port": 0})
+    with pytest.raises(ToldError):
+        serve(settings.model_copy(update={"intake": listening}), tell=tell)
 
 
 def test_it_does_not_start_with_a_certificate_that_cannot_be_used(settings, tmp_path):
