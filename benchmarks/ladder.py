@@ -1,12 +1,13 @@
 """How often the edit of each method passes the default gates: what a ladder's order rests on.
 
-    python benchmarks/ladder.py --data digits
-    python benchmarks/ladder.py --data cwru
-    python benchmarks/ladder.py --data watch --kind subject
+    python benchmarks/ladder.py --data digits --seeds 3
+    python benchmarks/ladder.py --data cwru --seeds 3
+    python benchmarks/ladder.py --data digits --kind samples --seeds 3
 
-Per seed one network with its training card. Every class, every person, or ten draws of 20 single
-rows is forgotten by each method at its defaults and by retraining, measured at the output level
-without a reference, and held against the default gates, as in a request. Losses of accuracy on
+Per seed one network with its training card. Every class, or ten draws of 20 single rows, is
+forgotten by each method at its defaults and by retraining, measured at the output level without a
+reference, and held against the default gates, as in a request. People are compared by
+`lethe benchmark --subjects all`, whose cards know of people never seen. Losses of accuracy on
 retained held-out rows are in points. Writes ladder_<name>_<kind>.json into benchmarks/results.
 """
 
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from class_forgetting import RESULTS, Splits, facts, mean, read, read_recipe, write
-from person_forgetting import card_of, whose
+from person_forgetting import card_of
 from torch import Tensor, nn
 
 from lethe.choosing import RETRAIN
@@ -32,7 +33,6 @@ from lethe.evaluation.verdict import decide
 from lethe.models.training import TrainingSettings, new_network, train
 from lethe.unlearning.method import Context, ForgetKind, ForgetTarget, load_method
 
-ROWS = ("calibrated", "l2ul", RETRAIN)
 METHODS = {
     "class": (
         "pte",
@@ -43,8 +43,7 @@ METHODS = {
         "nearest_mean",
         RETRAIN,
     ),
-    "subject": ROWS,
-    "samples": ROWS,
+    "samples": ("calibrated", "l2ul", RETRAIN),
 }
 CPU = torch.device("cpu")
 DRAWS, DRAWN = 10, 20
@@ -83,7 +82,7 @@ def main() -> int:
     for seed in range(arguments.seeds):
         model = train(new_network(recipe, seed=seed), splits.train, recipe, seed=seed).model
         made = Made(model, card_of(model, splits, seed), splits, recipe, seed)
-        for request in requests(arguments.kind, arguments.data, splits, seed):
+        for request in requests(arguments.kind, splits, seed):
             for method in METHODS[arguments.kind]:
                 run = measured(made, request, arguments.kind, method)
                 runs.append({"seed": seed, "what": request.name, "method": method, **run})
@@ -106,16 +105,11 @@ def main() -> int:
     return 0
 
 
-def requests(kind: str, data: str, splits: Splits, seed: int) -> Iterator[Request]:
-    """Every class, every person, or some draws of single rows."""
+def requests(kind: str, splits: Splits, seed: int) -> Iterator[Request]:
+    """Every class, or some draws of single rows."""
     if kind == "class":
         for index, name in enumerate(splits.classes):
             yield Request(name, splits.train.y == index, splits.held_out.y == index, (index,))
-    elif kind == "subject":
-        people = whose(data)
-        for place, person in enumerate(people.ids):
-            own, held_out = (torch.from_numpy(ids == person) for ids in people)
-            yield Request(f"person {place}", own, held_out, ())
     else:
         generator = torch.Generator().manual_seed(seed)
         for draw in range(DRAWS):

@@ -27,6 +27,8 @@ def main() -> int:
         quarantine,
         controls,
         cost,
+        ladder,
+        search,
         people,
         people_by_person,
         people_signed,
@@ -227,6 +229,63 @@ def _distances(found: Mapping[str, float]) -> tuple[str, ...]:
 
 def _result(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def ladder() -> str:
+    """How many edits of each method pass the default gates; loss of retained accuracy in points."""
+    named = {
+        "digits, classes": "digits_class",
+        "CWRU, classes": "cwru_class",
+        "digits, rows": "digits_samples",
+    }
+    found = {column: _result(f"ladder_{name}")["summary"] for column, name in named.items()}
+    methods = dict.fromkeys(method for summary in found.values() for method in summary)
+    ordered = sorted(methods, key=lambda method: method == "retrain")
+    rows = [
+        (f"`{method}`", *(_passed(summary.get(method)) for summary in found.values()))
+        for method in ordered
+    ]
+    return _table(("method", *named), rows)
+
+
+def _passed(one: Mapping[str, Any] | None) -> str:
+    if one is None:
+        return ""
+    counted = f"{one['passed']} of {one['requests']}"
+    if one["retained_loss_mean"] is None:
+        return counted
+    return f"{counted}; {one['retained_loss_mean']:.2f} / {one['retained_loss_worst']:.2f}"
+
+
+def search() -> str:
+    """Whether a search's score agrees with retained rows, and what it finds."""
+    head = (
+        "data",
+        "method",
+        "correlation",
+        "least, largest",
+        "loss: own / found / best",
+        "worst: own / found",
+        "found worse / better than own",
+    )
+    rows = []
+    for data in ("digits", "cwru"):
+        for method, one in _result(f"search_{data}")["summary"].items():
+            ranks = one["rank_drift"]
+            losses = (one["default_mean"], one["found_mean"], one["best_mean"])
+            worse, better = one["worse_than_default"], one["better_than_default"]
+            rows.append(
+                (
+                    data,
+                    f"`{method}`",
+                    f"{ranks['mean']:.2f} ± {ranks['spread_over_seeds']:.2f}",
+                    f"{ranks['least']:.2f}, {ranks['largest']:.2f}",
+                    " / ".join(f"{loss:.2f}" for loss in losses),
+                    f"{one['default_worst']:.2f} / {one['found_worst']:.2f}",
+                    f"{worse} / {better} of {one['searches']}",
+                )
+            )
+    return _table(head, rows)
 
 
 def controls() -> str:

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
+    "choosing.md": ("ladder", "search"),
     "evaluation.md": ("controls", "cost"),
     "methods/calibrated.md": (
         "people",
