@@ -1,115 +1,25 @@
 """Forget sets resolved in real git and DVC repositories."""
 
 import logging
-import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-import boto3
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from dvc.repo import Repo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from dvc_tools import BUDGET, CLASSES, TEST, TRAIN, everything, make, resolve, spec
 
 from lethe.data import errors
 from lethe.data.dataset import dataset_rows
-from lethe.data.forget_set import ForgetSpec, resolve_forget_set
-from lethe.data.info import DatasetInfo
 from lethe.data.listing import list_datasets, summarise
-from lethe.data.parquet import Block, write_parquet
 from lethe.data.parquet_rows import ParquetRows
-from lethe.data.repository import without_credentials
 from lethe.data.rows import TensorRows
-from lethe.data.selection import Selection
-
-ROOT = Path(__file__).parents[2]
-KEY = b"a key for tests"
-CLASSES = ("a", "b", "c")
-BUDGET = 2**20
-TRAIN, TEST = 60, 24
-
-
-def git(folder, *words):
-    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def block(rows, prefix):
-    """x of row i is i; labels go round in threes, people in fives with nobody at every fifth."""
-    return Block(
-        [f"{prefix}{i}" for i in range(rows)],
-        [CLASSES[i % 3] for i in range(rows)],
-        np.repeat(np.arange(rows, dtype=np.float32)[:, None], 2, axis=1),
-        [f"person-{i % 5}" if i % 5 else None for i in range(rows)],
-    )
-
-
-def write(folder, train=TRAIN):
-    info = DatasetInfo(
-        **dict.fromkeys(("name", "title", "source", "licence", "citation", "split"), "toy"),
-        preprocessing="none",
-        classes=CLASSES,
-        shape=(2,),
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    half = block(train, "train-")
-    pieces = [
-        Block(
-            half.sample_ids[part],
-            half.labels[part],
-            half.inputs[part],
-            half.subject_ids[part],
-        )
-        for part in (slice(None, 25), slice(25, None))
-    ]
-    write_parquet(folder / "train.parquet", info, pieces)
-    write_parquet(folder / "test.parquet", info, [block(TEST, "test-")])
-
-
-def make(root, remote):
-    """A repository with two commits of data/toy, and a request file of its own."""
-    root.mkdir()
-    git(root, "init", "-q", "-b", "main", ".")
-    git(root, "config", "user.email", "test@example.com")
-    git(root, "config", "user.name", "test")
-    (root / "data" / "requests").mkdir(parents=True)
-    rows = pa.table(
-        {
-            "sample_id": ["x1", "x2"],
-            "label": ["a", "new"],
-            "x": pa.ExtensionArray.from_storage(
-                pa.fixed_shape_tensor(pa.float32(), (2,)),
-                pa.array([[1.0, 1], [2, 2]], pa.list_(pa.float32(), 2)),
-            ),
-        }
-    )
-    pq.write_table(rows, root / "data" / "requests" / "r1.parquet")
-    pq.write_table(rows.drop_columns("label"), root / "data" / "requests" / "r2.parquet")
-    (root / "data" / "requests" / "text.txt").write_text("no data")
-    (root / "data" / "plain.txt").write_text("in git alone")
-    revs = []
-    with Repo.init(str(root)) as repo:
-        with repo.config.edit() as config:
-            config["core"]["remote"] = "store"
-            config["remote"]["store"] = remote
-        for name in ("r1.parquet", "r2.parquet", "text.txt"):
-            repo.add([str(root / "data" / "requests" / name)])
-        for train in (TRAIN, TRAIN - 9):
-            write(root / "data" / "toy", train)
-            repo.add([str(root / "data" / "toy")])
-            repo.push()
-            git(root, "add", "-A")
-            git(root, "commit", "-q", "-m", f"{train} rows")
-            revs.append(git(root, "rev-parse", "HEAD"))
-    return revs
 
 
 @pytest.fixture(scope="module")
@@ -122,23 +32,6 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def repository(made):
     return str(made[0])
-
-
-def spec(repository, rev="HEAD~1", dataset="data/toy", *, whole=False, **selection):
-    chosen = Selection(**selection) if selection else None
-    return ForgetSpec(
-        repository=repository, dataset=dataset, rev=rev, selection=chosen, whole=whole
-    )
-
-
-def resolve(found, max_share=0.5, key=KEY):
-    return resolve_forget_set(found, max_share=max_share, key=key)
-
-
-def everything(rows, batch_size=7, seed=None):
-    if rows is None:
-        return torch.empty(0, dtype=torch.int64), torch.empty(0, 2), torch.empty(0)
-    return tuple(map(torch.cat, zip(*rows.batches(batch_size, seed=seed), strict=True)))
 
 
 def test_a_class_is_resolved_to_a_commit_with_counts_and_hashes(made):
@@ -282,130 +175,6 @@ def test_subject_ids_come_in_the_order_of_the_rows(repository):
     without = spec(repository, dataset="data/requests/r1.parquet", whole=True)
     with pytest.raises(errors.FormError, match=r"lacks the column subject_id.*unseen_folds"):
         resolve(without).subject_ids("forget")
-
-
-def test_a_folder_without_git_or_without_dvc_is_refused(tmp_path):
-    with pytest.raises(errors.NotARepositoryError):
-        resolve(spec(str(tmp_path), "HEAD", classes=("a",)))
-    git(tmp_path, "init", "-q", ".")
-    with pytest.raises(errors.MissingRevisionError):
-        resolve(spec(str(tmp_path), "HEAD", classes=("a",)))
-    (tmp_path / "file").touch()
-    git(tmp_path, "add", "-A")
-    git(tmp_path, "-c", "user.email=t@e.c", "-c", "user.name=t", "commit", "-q", "-m", "x")
-    with pytest.raises(errors.NotARepositoryError, match="does not use DVC"):
-        resolve(spec(str(tmp_path), "HEAD", classes=("a",)))
-
-
-def test_what_was_never_pushed_is_told_with_the_command(made, tmp_path):
-    root, remote, _ = made
-    shutil.copytree(root, tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy" / ".dvc" / "cache")
-    forget = resolve(spec(str(tmp_path / "copy"), classes=("a",)))
-    gone = remote.rename(remote.with_name("gone"))
-    try:
-        with pytest.raises(errors.MissingObjectError, match="dvc push"):
-            resolve(spec(str(tmp_path / "copy"), classes=("a",)))
-        with pytest.raises(errors.MissingObjectError, match="dvc push"):
-            forget.rows(split="train", part="forget", classes=CLASSES, memory_budget=BUDGET)
-    finally:
-        gone.rename(remote)
-
-
-def test_the_working_tree_plays_no_part(made, tmp_path):
-    root, _, _ = made
-    shutil.copytree(root, tmp_path / "copy")
-    before = resolve(spec(str(tmp_path / "copy"), "HEAD", classes=("a",)))
-    (tmp_path / "copy" / "data" / "toy.dvc").write_text("outs: []")
-    shutil.rmtree(tmp_path / "copy" / "data" / "toy")
-    after = resolve(spec(str(tmp_path / "copy"), "HEAD", classes=("a",)))
-    assert (after.git_rev, after.set_digest) == (before.git_rev, before.set_digest)
-
-
-def test_no_index_is_shared_with_other_processes(made, tmp_path, monkeypatch):
-    """DVC's own is a file outside of the repository, which one process finds half written."""
-    root, _, (first, _) = made
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path))
-    assert resolve(spec(str(root), first, classes=("b",))).total == TRAIN
-    assert not list(tmp_path.rglob("index"))
-
-
-def test_another_repository_is_read_by_url_at_an_older_revision(made, tmp_path):
-    root, _, (first, _) = made
-    git(tmp_path, "clone", "-q", "--bare", str(root), "bare.git")
-    url = f"file://{tmp_path / 'bare.git'}"
-    for rev in ("HEAD~1", first, first[:10], "main~1"):
-        forget = resolve(spec(url, rev, classes=("b",)))
-        assert (forget.git_rev, forget.total) == (first, TRAIN)
-    assert resolve(spec(url, "main", classes=("b",))).total == TRAIN - 9
-    rows = forget.rows(split="train", part="forget", classes=CLASSES, memory_budget=BUDGET)
-    assert len(rows) == 20
-    with pytest.raises(errors.MissingRevisionError):
-        resolve(spec(url, "no-such", classes=("b",)))
-
-
-CLONING = """
-import os, sys
-from lethe.data.repository import open_dataset
-opened = open_dataset(sys.argv[1], "data/toy", "HEAD")
-child = os.fork()
-if not child:
-    sys.exit()
-os.waitpid(child, 0)
-assert opened.schema.names
-print(*os.listdir(os.environ["TMPDIR"]))
-"""
-
-
-def test_a_process_leaves_no_clone_of_another_repository_behind(made, tmp_path, monkeypatch):
-    root, _, _ = made
-    git(tmp_path, "clone", "-q", "--bare", str(root), "bare.git")
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    url = f"file://{tmp_path / 'bare.git'}"
-    done = subprocess.run(
-        [sys.executable, "-c", CLONING, url], check=True, capture_output=True, text=True, cwd=ROOT
-    )
-    assert "dvc-clone" in done.stdout
-    assert not list((tmp_path / "temporary").iterdir())
-
-
-def test_credentials_are_not_shown():
-    shown = without_credentials("https://user:secret@example.com:8443/a/b.git?token=secret")
-    assert shown == "https://example.com:8443/a/b.git"
-    assert without_credentials("git@example.com:a/b.git") == "git@example.com:a/b.git"
-    assert without_credentials("../data") == "../data"
-    with pytest.raises(errors.NotARepositoryError) as caught:
-        resolve(spec("http://user:secret@localhost:9/a.git", classes=("a",)))
-    assert "secret" not in str(caught.value)
-
-
-def test_a_remote_in_s3_is_read_without_filling_the_cache(tmp_path, monkeypatch):
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        bucket = boto3.resource("s3", endpoint_url=endpoint).create_bucket(Bucket="data")
-        root = tmp_path / "repository"
-        make(root, {"url": "s3://data/dvc", "endpointurl": endpoint})
-        shutil.rmtree(root / ".dvc" / "cache")
-        forget = resolve(spec(str(root), classes=("b",)))
-        for budget in (BUDGET, 64):
-            rows = forget.rows(split="train", part="forget", classes=CLASSES, memory_budget=budget)
-            assert everything(rows, seed=0)[1][:, 0].sum() == sum(range(1, TRAIN, 3))
-        assert not (root / ".dvc" / "cache" / "files").exists()
-        bucket.objects.all().delete()
-        with pytest.raises(errors.MissingObjectError, match="dvc push"):
-            resolve(spec(str(root), classes=("b",)))
-    finally:
-        server.stop()
-    with pytest.raises(errors.RemoteError, match="cannot be read: EndpointConnectionError"):
-        resolve(spec(str(root), classes=("b",)))
 
 
 def test_all_rows_of_a_data_set_are_read_for_training(repository):
