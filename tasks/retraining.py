@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from lethe.errors import ModelError
+from lethe.errors import MethodError, ModelError
 from lethe.unlearning.method import Context, Edit, ForgetKind, ForgetTarget, Instructions, Need
 from model_registry.pull import PulledVersion
 
@@ -21,14 +21,31 @@ class Retraining(BaseModel):
     forgets: ClassVar[frozenset[ForgetKind]] = frozenset({"class", "subject", "samples"})
 
     def probe(self, model: Any, forget: ForgetTarget, context: Context) -> Instructions:
-        """There is nothing to probe: `rebuild` does the work."""
-        raise NotImplementedError
+        """There is nothing to probe.
+
+        Raises:
+            MethodError: always; `tasks.retrain.rebuild` does the work.
+        """
+        del model, forget, context
+        raise _no_edit()
 
     def edit(
         self, model: Any, forget: ForgetTarget, instructions: Instructions, context: Context
     ) -> Edit:
-        """There is nothing to edit: `rebuild` does the work."""
-        raise NotImplementedError
+        """There is nothing to edit.
+
+        Raises:
+            MethodError: always; `tasks.retrain.rebuild` does the work.
+        """
+        del model, forget, instructions, context
+        raise _no_edit()
+
+
+def _no_edit() -> MethodError:
+    return MethodError(
+        "Retraining edits no network: it trains a new one. Nothing was changed. Call "
+        "`tasks.retrain.rebuild`, or name a method that edits: docs/choosing.md."
+    )
 
 
 def check_can_retrain(parent: PulledVersion) -> None:
